@@ -1,0 +1,173 @@
+"""Reverse-mode differentiation: the only place where gradients are added up.
+
+The gradient of a scalar loss in every node is found in one walk from the loss back to the inputs. Each node asks its
+operation's rule: "given the gradient in your output, what is it in your inputs?" A node is asked when everything that
+uses it has been asked already, so that its own gradient is complete: that is why the order is the reverse of a
+topological order. A node that is used several times receives a gradient from each use, and they add up, because a
+small change of it changes the loss along every path.
+
+Rules are made of ordinary operations on tensors. With recording on, the gradient is therefore a graph like any other
+and can be differentiated again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from contextlib import nullcontext
+from typing import overload
+
+from .errors import GraphError, ShapeError
+from .graph import Node, topological_order
+from .mode import current_mode, exact_scope, no_grad, recording
+from .ops.base import apply, as_tensor, full_like
+from .ops.elementwise import Add
+from .tensor import Tensor
+
+
+@overload
+def grad(output: Tensor, inputs: Tensor, grad_output: object = None) -> Tensor: ...
+@overload
+def grad(output: Tensor, inputs: Sequence[Tensor], grad_output: object = None) -> tuple[Tensor, ...]: ...
+def grad(
+    output: Tensor, inputs: Tensor | Sequence[Tensor], grad_output: object = None
+) -> Tensor | tuple[Tensor, ...]:
+    """The gradient of ``output`` in each of ``inputs``, itself differentiable.
+
+    Args:
+        output: the tensor to differentiate, eager or symbolic.
+        inputs: a tensor, or several.
+        grad_output: the gradient of the loss in ``output``, of its shape; may be left out for one element (then 1).
+
+    Returns a tensor of the input's shape for each input: a tuple, or a single tensor where one was given. The
+    gradient in an input that the output does not depend on is zero.
+
+    Raises :class:`ShapeError` for a missing or ill-shaped ``grad_output``, :class:`GraphError` for an input that was
+    not recorded.
+
+    >>> x = Tensor(2.0, requires_grad=True)
+    >>> slope = grad(x**3, x)
+    >>> slope.item(), grad(slope, x).item()
+    (12.0, 12.0)
+    """
+    single = isinstance(inputs, Tensor)
+    wanted = (inputs,) if isinstance(inputs, Tensor) else tuple(inputs)
+    for position, tensor in enumerate(wanted):
+        if not tensor.requires_grad:
+            raise GraphError(
+                "grad",
+                f"input {position} was not recorded, so no gradient in it can be found",
+                got=repr(tensor.node),
+                fix="make it with requires_grad=True before computing with it; integers have no gradient",
+            )
+    by_node = {tensor.node: tensor for tensor in wanted}
+    by_identity = {id(tensor): tensor for tensor in wanted}
+
+    def is_wanted(node: Node) -> bool:
+        # A leaf that was assigned to has a new node; the graph may hold an older one, which knows its tensor.
+        return node in by_node or (node.handle is not None and id(node.handle()) in by_identity)
+
+    totals: dict[int, Tensor] = {}  # by the identity of the input
+    with recording():
+        for node, gradient in _gradients("grad", output, grad_output, is_wanted).items():
+            tensor = by_node[node] if node in by_node else _collector(node)
+            totals[id(tensor)] = _sum(totals.get(id(tensor)), gradient)
+        found = tuple([totals[id(each)] if id(each) in totals else full_like(each, 0.0) for each in wanted])
+    return found[0] if single else found
+
+
+def backward(output: Tensor, grad_output: object = None) -> None:
+    """See :meth:`tinygrad_cnn.Tensor.backward`."""
+    with no_grad():
+        found = _gradients("backward", output, grad_output, lambda node: _collector(node) is not None)
+        if not found:
+            raise GraphError(
+                "backward",
+                "nothing that this tensor depends on requires a gradient",
+                got=repr(output.node),
+                fix="make the leaves with requires_grad=True, and compute outside tg.no_grad()",
+            )
+        for node, gradient in found.items():
+            leaf = _collector(node)
+            if leaf is not None:
+                leaf.grad = _sum(leaf.grad, gradient)
+
+
+def _collector(node: Node) -> Tensor | None:
+    """The tensor whose ``.grad`` this node's gradient is added to, if there is one and somebody still holds it."""
+    return None if node.handle is None else node.handle()
+
+
+def _gradients(
+    name: str, output: Tensor, grad_output: object, is_wanted: Callable[[Node], bool]
+) -> dict[Node, Tensor]:
+    """The gradient in each wanted node that ``output`` depends on."""
+    order = topological_order([output.node], follow=lambda node: node.requires_grad)
+    on_the_way: set[Node] = set()  # wanted nodes, and those that depend on one: only these need a gradient
+    for node in order:
+        if is_wanted(node) or any([parent in on_the_way for parent in node.inputs]):
+            on_the_way.add(node)
+
+    table = {output.node: _seed(name, output, grad_output)}
+    found: dict[Node, Tensor] = {}
+    describing = output.symbolic or current_mode().record
+    for node in reversed(order):
+        gradient = table.pop(node, None)
+        if gradient is None or node not in on_the_way:
+            continue
+        if is_wanted(node):
+            found[node] = gradient
+        with exact_scope(f"gradient/{node.scope}".rstrip("/")) if describing else nullcontext():
+            for parent, part in _ask_rule(node, gradient, on_the_way):
+                table[parent] = _sum(table.get(parent), part)
+    return found
+
+
+def _ask_rule(node: Node, gradient: Tensor, on_the_way: set[Node]) -> list[tuple[Node, Tensor]]:
+    """What the rule of the node's operation gives for each input whose gradient is needed."""
+    if node.is_leaf:
+        return []
+    output = Tensor._from_node(node, node.value)
+    inputs = [Tensor._from_node(parent, parent.value) for parent in node.inputs]
+    answers = []
+    try:
+        for parent, answer in zip(node.inputs, node.op.vjp(gradient, output, *inputs), strict=True):
+            if answer is not None and parent in on_the_way:
+                part = answer() if callable(answer) else answer
+                if part.spec != parent.spec:
+                    raise GraphError(
+                        node.op.name,
+                        "the gradient rule gives a tensor of another kind than the input",
+                        got=repr(part.spec),
+                        expected=repr(parent.spec),
+                        fix=f"correct vjp of {type(node.op).__name__}; a broadcast needs its own broadcast_to node",
+                    )
+                answers.append((parent, part))
+    except Exception as error:
+        error.add_note(f"  in the gradient of {node.op}, called {node.where}")
+        raise
+    return answers
+
+
+def _sum(total: Tensor | None, part: Tensor) -> Tensor:
+    """Gradients add up into a new tensor: neither summand is changed, for others may hold it."""
+    return part if total is None else apply(Add(), total, part)
+
+
+def _seed(name: str, output: Tensor, grad_output: object) -> Tensor:
+    """The gradient that the walk starts with."""
+    if grad_output is None:
+        if output.numel() != 1:
+            raise ShapeError(
+                name,
+                "only a tensor of one element has a gradient without further ado",
+                got=repr(output.spec),
+                expected="one element, or a grad_output of the same shape",
+                fix="reduce it to a loss with .sum() or .mean() first",
+            )
+        return full_like(output, 1.0)
+    seed = as_tensor(grad_output)
+    if seed.spec != output.spec:
+        raise ShapeError(
+            name, "grad_output does not fit the output", got=repr(seed.spec), expected=repr(output.spec)
+        )
+    return seed

@@ -1,0 +1,296 @@
+"""The contract of an operation, and the one function that calls one.
+
+An operation is a small immutable value that holds its hyper-parameters and answers three questions:
+
+``infer(*specs)``
+    What shape and type will the result have? Answered without data; wrong input raises an error that teaches.
+``forward(xp, *arrays)``
+    What are the numbers? Works for any array module ``xp`` with NumPy's interface.
+``vjp(grad, output, *inputs)``
+    Given the gradient of the loss in the output, what is it in each input? Written with operations on tensors, so
+    the answer is part of the graph and can itself be drawn and differentiated. One entry per input: a tensor, or a
+    function of no arguments that makes the tensor when that gradient is wanted, or ``None`` where there is none.
+
+A rule reads some arrays of the forward pass again. ``keeps`` says which, so that all others can be freed. Inputs that
+no gradient flows through (labels, masks, positions) are always at hand and need not be listed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, fields
+from typing import Any, ClassVar
+
+import numpy as np
+
+from ..backend import Array, Device, device_of, get_device
+from ..errors import DeviceError, DTypeError, NanError, ShapeError, user_place
+from ..graph import Node, Spec
+from ..mode import current_mode
+from ..tensor import Tensor
+
+OUTPUT = -1
+"""Stands for the operation's own result in :attr:`Operation.keeps`."""
+
+Gradient = Tensor | Callable[[], Tensor] | None
+"""What a rule gives for one input."""
+
+OPERATIONS: dict[str, type[Operation]] = {}
+"""Every operation by name, in the order of definition: the one table that tests and documentation are made from."""
+
+
+@dataclass(frozen=True)
+class Operation:
+    """One operation with its hyper-parameters. Subclasses give the rules; the module's text explains them."""
+
+    name: ClassVar[str] = ""
+    """The name in errors, pictures and tables."""
+    keeps: ClassVar[tuple[tuple[int, ...], ...]] = ()
+    """For each input, what its gradient reads again: positions of inputs, or :data:`OUTPUT`. Empty: nothing."""
+    differentiable: ClassVar[bool] = True
+    """Whether ``vjp`` is defined. Comparisons, for one, have no gradient."""
+    pure: ClassVar[bool] = True
+    """Whether the same inputs always give the same output. Random numbers are the exception."""
+
+    def __init_subclass__(cls) -> None:
+        if cls.name and cls.__module__.startswith(__package__):
+            OPERATIONS[cls.name] = cls
+
+    def infer(self, *specs: Spec) -> Spec:
+        """The shape and type of the result."""
+        raise NotImplementedError
+
+    def forward(self, xp: Any, *arrays: Array) -> Array:
+        """The numbers."""
+        raise NotImplementedError
+
+    def vjp(self, grad: Tensor, output: Tensor, *inputs: Tensor) -> tuple[Gradient, ...]:
+        """The gradient in each input."""
+        raise NotImplementedError
+
+    def __str__(self) -> str:
+        settings = ", ".join(f"{field.name}={getattr(self, field.name)!r}" for field in fields(self) if field.repr)
+        return f"{self.name}({settings})" if settings else self.name
+
+
+def apply(op: Operation, *inputs: Tensor, like: Tensor | None = None) -> Tensor:
+    """Call an operation on tensors: infer the spec, compute the numbers if there are any, record the node.
+
+    An operation without inputs takes its device, and whether it is symbolic, from ``like``.
+
+    Raises what ``op.infer`` raises; :class:`DeviceError` when the inputs live on different devices.
+    """
+    mode = current_mode()
+    nodes = tuple([tensor.node for tensor in inputs])
+    spec = op.infer(*[node.spec for node in nodes])
+    symbolic = requires_grad = False
+    for node in nodes:
+        symbolic = symbolic or node.symbolic
+        requires_grad = requires_grad or node.requires_grad
+    requires_grad = requires_grad and mode.record and op.differentiable and spec.dtype.kind == "f"
+    if like is not None:
+        symbolic = symbolic or like.node.symbolic
+
+    if symbolic:
+        node = Node(
+            op, nodes, spec, requires_grad=requires_grad, symbolic=True, scope=mode.scope, place=user_place()
+        )  # fmt: skip
+        return Tensor._from_node(node, None)
+
+    arrays = [tensor.array for tensor in inputs]
+    device = _common_device(op, inputs, like)
+    array = op.forward(device.xp, *arrays)
+    if isinstance(array, np.generic):  # NumPy turns results without axes into scalars
+        array = np.asarray(array)
+    if mode.detect_nan:
+        _check_nan(op, device, array, arrays)
+    if not requires_grad:
+        return Tensor._from_array(array, spec)
+
+    node = Node(op, nodes, spec, requires_grad=True, scope=mode.scope, place=user_place())
+    for position, reads in enumerate(op.keeps):
+        if nodes[position].requires_grad:
+            for read in reads:
+                if read == OUTPUT:
+                    node.value = array
+                else:
+                    nodes[read].value = arrays[read]
+    return Tensor._from_node(node, array)
+
+
+def _common_device(op: Operation, inputs: tuple[Tensor, ...], like: Tensor | None) -> Device:
+    if not inputs:
+        return get_device(None if like is None else like.device)
+    device = device_of(inputs[0].array)
+    for tensor in inputs[1:]:
+        if type(tensor.array) is not device.array_type:
+            raise DeviceError(
+                op.name,
+                f"the inputs live on different devices, {device.name!r} and {tensor.device!r}",
+                got=", ".join(f"{each.spec} on {each.device!r}" for each in inputs),
+                expected="all inputs on one device",
+                fix=f"move one of them: tensor.to({device.name!r}), or module.to({device.name!r}) for a whole model",
+            )
+    return device
+
+
+def _check_nan(op: Operation, device: Device, array: Array, arrays: list[Array]) -> None:
+    def count(values: Array) -> int:
+        return int((values != values).sum())
+
+    if array.dtype.kind == "f" and count(array) and not any(count(each) for each in arrays if each.dtype.kind == "f"):
+        ranges = [f"{each.min()} to {each.max()}" for each in map(device.to_host, arrays) if each.size]
+        raise NanError(
+            op.name,
+            f"made {count(array)} NaN out of inputs that hold none",
+            got=f"{op} on inputs that range over " + ", ".join(ranges),
+            fix="look at these ranges: a negative logarithm or root, 0/0, inf - inf and 0 * inf all give NaN",
+        )
+
+
+def require_float(name: str, *specs: Spec) -> None:
+    """Raise :class:`DTypeError` unless each spec is of a floating-point type."""
+    for spec in specs:
+        if spec.dtype.kind != "f":
+            raise DTypeError(
+                name,
+                f"is not defined for {spec.dtype}",
+                got=", ".join(map(repr, specs)),
+                expected="a floating-point tensor",
+                fix='convert first: tensor.to("float32")',
+            )
+
+
+def require_same_dtype(name: str, *specs: Spec) -> None:
+    """Raise :class:`DTypeError` when element types differ: nothing is converted behind the user's back."""
+    if any(spec.dtype != specs[0].dtype for spec in specs):
+        raise DTypeError(
+            name,
+            "the inputs have different element types, " + " and ".join(str(spec.dtype) for spec in specs),
+            got=", ".join(map(repr, specs)),
+            expected="one element type",
+            fix=f'convert one of them: tensor.to("{specs[0].dtype}")',
+        )
+
+
+@dataclass(frozen=True)
+class Constant(Operation):
+    """A leaf whose numbers were given, or were computed without recording."""
+
+    name = "constant"
+    differentiable = False
+
+
+@dataclass(frozen=True)
+class Symbol(Operation):
+    """A leaf whose numbers are given when the graph is run."""
+
+    name = "symbol"
+    differentiable = False
+
+
+CONSTANT = Constant()
+SYMBOL = Symbol()
+
+
+@dataclass(frozen=True)
+class Full(Operation):
+    """One number everywhere. Python numbers in a formula become this; it takes the room of one element."""
+
+    value: float | int | bool
+    shape: tuple[int, ...]
+    dtype: np.dtype
+    name = "full"
+    differentiable = False
+
+    def infer(self) -> Spec:
+        return Spec(self.shape, self.dtype)
+
+    def forward(self, xp: Any) -> Array:
+        number = xp.asarray(self.value, dtype=self.dtype)
+        return xp.broadcast_to(number, self.shape) if self.shape else number
+
+
+def full_like(like: Tensor, value: float | int | bool, shape: tuple[int, ...] | None = None) -> Tensor:
+    """A tensor of one number, with the element type and device of ``like``, and its shape unless one is given.
+
+    Raises :class:`DTypeError` where the element type cannot hold the number, as int64 cannot hold 0.5.
+    """
+    dtype = like.dtype
+    if dtype.kind != "f" and not _holds(dtype, value):
+        raise DTypeError(
+            "number",
+            f"{value!r} does not fit into a tensor of {dtype}",
+            got=f"{like.spec} and the Python number {value!r}",
+            fix='convert the tensor first: tensor.to("float32")',
+        )
+    return apply(Full(value, like.shape if shape is None else shape, dtype), like=like)
+
+
+def _holds(dtype: np.dtype, value: float | int | bool) -> bool:
+    if dtype.kind == "b":
+        return isinstance(value, bool)
+    info = np.iinfo(dtype)
+    return value == int(value) and info.min <= value <= info.max
+
+
+def is_number(value: object) -> bool:
+    """Whether the value is a single Python or NumPy number, which takes the element type of the tensor it meets."""
+    return isinstance(value, int | float | np.generic) and not isinstance(value, np.complexfloating)
+
+
+def as_tensor(value: object, name: str = "tensor") -> Tensor:
+    """The value as a tensor: itself, or a constant made of an array, a list or a number.
+
+    Raises :class:`DTypeError` for what cannot be one.
+    """
+    return value if isinstance(value, Tensor) else Tensor(value)
+
+
+def align(name: str, *operands: object) -> tuple[Tensor, ...]:
+    """The operands as tensors of one element type and one shape.
+
+    Python numbers take the type of the tensors. Shapes are brought together by explicit ``broadcast_to`` nodes, so
+    that no gradient rule has to undo a broadcast. Raises :class:`DTypeError` for mixed types,
+    :class:`ShapeError` for shapes that do not broadcast.
+    """
+    from .shape import broadcast_to
+
+    first = next((each for each in operands if isinstance(each, Tensor)), None)
+    if first is None:
+        first = next((as_tensor(each) for each in operands if not is_number(each)), as_tensor(operands[0]))
+    tensors = [each if isinstance(each, Tensor) else None if is_number(each) else Tensor(each) for each in operands]
+    given = [each for each in tensors if each is not None] or [first]
+    require_same_dtype(name, *[each.spec for each in given])
+    shape = given[0].shape
+    if any(each.shape != shape for each in given):
+        shape = broadcast_shape(name, *[each.spec for each in given])
+    return tuple(
+        [
+            full_like(first, operand, shape) if tensor is None else broadcast_to(tensor, shape)  # type: ignore[arg-type]
+            for tensor, operand in zip(tensors, operands, strict=True)
+        ]
+    )
+
+
+def broadcast_shape(name: str, *specs: Spec) -> tuple[int, ...]:
+    """The common shape by NumPy's rule: axes are matched from the last; lengths must agree, or one of them be 1.
+
+    Raises :class:`ShapeError` naming the axis that does not fit.
+    """
+    shapes = [spec.shape for spec in specs]
+    length = max(map(len, shapes))
+    padded = [(1,) * (length - len(shape)) + shape for shape in shapes]
+    result = []
+    for axis, lengths in enumerate(zip(*padded, strict=True)):
+        real = {each for each in lengths if each != 1}
+        if len(real) > 1:
+            raise ShapeError(
+                name,
+                f"the shapes {' and '.join(map(str, shapes))} do not broadcast",
+                got=", ".join(map(repr, specs)),
+                expected=f"equal lengths, or 1, on axis {axis - length}: " + " and ".join(map(str, lengths)),
+                fix="reshape one of them, or insert axes of length 1 with unsqueeze",
+            )
+        result.append(real.pop() if real else 1)
+    return tuple(result)

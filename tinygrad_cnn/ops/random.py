@@ -1,0 +1,77 @@
+"""Random numbers, and dropout."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from ..backend import Array
+from ..backend.random import Generator, default_generator
+from ..errors import ArgumentError
+from ..graph import Spec
+from ..tensor import Tensor, TensorLike
+from .base import Gradient, Operation, apply, as_tensor, require_float
+
+
+@dataclass(frozen=True)
+class Uniform(Operation):
+    """Numbers of [0, 1), drawn anew each time the operation runs."""
+
+    shape: tuple[int, ...]
+    dtype: np.dtype
+    generator: Generator = field(default=default_generator, repr=False)
+    name = "uniform"
+    differentiable = False
+    pure = False
+
+    def infer(self) -> Spec:
+        return Spec(self.shape, self.dtype)
+
+    def forward(self, xp: Any) -> Array:
+        return xp.asarray(self.generator.uniform(self.shape, self.dtype))
+
+
+@dataclass(frozen=True)
+class Dropout(Operation):
+    """``x / (1 - p)`` where the noise is at least ``p``, else 0. Gradient: the same of ``grad``."""
+
+    p: float
+    name = "dropout"
+
+    def infer(self, x: Spec, noise: Spec) -> Spec:
+        require_float(self.name, x)
+        return x
+
+    def forward(self, xp: Any, x: Array, noise: Array) -> Array:
+        scale = 1 / (1 - self.p) if self.p < 1 else 0.0
+        return xp.where(noise >= self.p, x * scale, xp.asarray(0, dtype=x.dtype))
+
+    def vjp(self, grad: Tensor, output: Tensor, x: Tensor, noise: Tensor) -> tuple[Gradient, ...]:
+        return apply(Dropout(self.p), grad, noise), None
+
+
+def uniform_like(x: Tensor, generator: Generator = default_generator) -> Tensor:
+    """Numbers of [0, 1) in the shape and type of ``x``; symbolic where ``x`` is."""
+    return apply(Uniform(x.shape, x.dtype, generator), like=x)
+
+
+def dropout(x: TensorLike, p: float = 0.5, training: bool = True, generator: Generator = default_generator) -> Tensor:
+    """Each element is 0 with probability ``p``; the others grow by ``1 / (1 - p)``. (Srivastava et al., 2014)
+
+    Args:
+        x: any shape, floating-point.
+        p: the probability, from 0 to 1.
+        training: ``False`` gives ``x`` itself.
+        generator: where the random numbers come from; :func:`tinygrad_cnn.seed` makes them repeat.
+
+    Raises :class:`ArgumentError` for a ``p`` outside 0 to 1.
+
+    >>> dropout(Tensor([1.0, 2.0]), training=False)
+    Tensor([1., 2.])
+    """
+    x = as_tensor(x)
+    if not 0 <= p <= 1:
+        raise ArgumentError("dropout", "p is no probability", got=f"p={p}", expected="0 <= p <= 1")
+    return apply(Dropout(float(p)), x, uniform_like(x, generator)) if training else x

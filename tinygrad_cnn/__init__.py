@@ -1,4 +1,45 @@
-from .tensor import Tensor, symbol
+"""tinygrad_cnn: convolutional networks to read, to draw and to race.
+
+One symbolic graph, three ways to run it; gradients that are graphs themselves; NumPy on the CPU, CuPy on the GPU.
+"""
+
+from .tensor import Tensor, symbol  # isort: skip - the tensor comes first: operations are made of it
+from . import data, models, nn, optim, testing
 from .autodiff import grad
-from .mode import no_grad, scope, detect_nan
 from .backend import device
+from .backend.random import seed
+from .draw import Drawing, draw
+from .errors import (
+    ArgumentError,
+    DeviceError,
+    DTypeError,
+    GraphError,
+    ImmutableError,
+    NanError,
+    ShapeError,
+    TinygradCnnError,
+)
+from .evaluate import evaluate
+from .io import load, save
+from .mode import detect_nan, no_grad, scope
+from .ops import (
+    abs, add, amax, amin, argmax, argmin, broadcast_to, cat, clip, concatenate, div, eq, erf, exp, flatten, flip, ge,
+    gelu, gt, le, leaky_relu, log, log_softmax, logical_not, logsumexp, lt, matmul, max, maximum, mean, min, minimum,
+    mul, ne, neg, one_hot, pad, permute, pow, relu, reshape, sigmoid, sign, softmax, softplus, split, sqrt, square,
+    squeeze, stack, std, sub, sum, take_along_dim, tanh, transpose, unsqueeze, var, where,
+)  # fmt: skip
+from .summary import summary
+
+__all__ = [
+    "ArgumentError", "DTypeError", "DeviceError", "Drawing", "GraphError", "ImmutableError", "NanError",
+    "ShapeError", "Tensor", "TinygradCnnError", "abs", "add", "amax", "amin", "argmax", "argmin",
+    "broadcast_to", "cat", "clip", "concatenate", "data", "detect_nan", "device", "div", "draw", "eq", "erf",
+    "evaluate", "exp", "flatten", "flip", "ge", "gelu", "grad", "gt", "le", "leaky_relu", "load", "log",
+    "log_softmax", "logical_not", "logsumexp", "lt", "matmul", "max", "maximum", "mean", "min", "minimum",
+    "models", "mul", "ne", "neg", "nn", "no_grad", "one_hot", "optim", "pad", "permute", "pow", "relu",
+    "reshape", "save", "scope", "seed", "sigmoid", "sign", "softmax", "softplus", "split", "sqrt", "square",
+    "squeeze", "stack", "std", "sub", "sum", "summary", "symbol", "take_along_dim", "tanh", "testing",
+    "transpose", "unsqueeze", "var", "where",
+]  # fmt: skip
+
+__version__ = "0.1.0"

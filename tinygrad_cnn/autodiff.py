@@ -12,13 +12,13 @@ and can be differentiated again.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from contextlib import nullcontext
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from typing import overload
 
 from .errors import GraphError, ShapeError
 from .graph import Node, topological_order
-from .mode import current_mode, exact_scope, no_grad, recording
+from .mode import current_mode, describing, exact_scope, no_grad, recording
 from .ops.base import apply, as_tensor, full_like
 from .ops.elementwise import Add
 from .tensor import Tensor
@@ -28,9 +28,7 @@ from .tensor import Tensor
 def grad(output: Tensor, inputs: Tensor, grad_output: object = None) -> Tensor: ...
 @overload
 def grad(output: Tensor, inputs: Sequence[Tensor], grad_output: object = None) -> tuple[Tensor, ...]: ...
-def grad(
-    output: Tensor, inputs: Tensor | Sequence[Tensor], grad_output: object = None
-) -> Tensor | tuple[Tensor, ...]:
+def grad(output: Tensor, inputs: Tensor | Sequence[Tensor], grad_output: object = None) -> Tensor | tuple[Tensor, ...]:
     """The gradient of ``output`` in each of ``inputs``, itself differentiable.
 
     Args:
@@ -62,15 +60,17 @@ def grad(
     by_node = {tensor.node: tensor for tensor in wanted}
     by_identity = {id(tensor): tensor for tensor in wanted}
 
-    def is_wanted(node: Node) -> bool:
+    def input_of(node: Node) -> Tensor | None:
+        if node in by_node:
+            return by_node[node]
         # A leaf that was assigned to has a new node; the graph may hold an older one, which knows its tensor.
-        return node in by_node or (node.handle is not None and id(node.handle()) in by_identity)
+        return None if node.handle is None else by_identity.get(id(node.handle()))
 
     totals: dict[int, Tensor] = {}  # by the identity of the input
     with recording():
-        for node, gradient in _gradients("grad", output, grad_output, is_wanted).items():
-            tensor = by_node[node] if node in by_node else _collector(node)
-            totals[id(tensor)] = _sum(totals.get(id(tensor)), gradient)
+        for node, gradient in _gradients("grad", output, grad_output, input_of).items():
+            identity = id(input_of(node))
+            totals[identity] = _sum(totals.get(identity), gradient)
         found = tuple([totals[id(each)] if id(each) in totals else full_like(each, 0.0) for each in wanted])
     return found[0] if single else found
 
@@ -78,7 +78,7 @@ def grad(
 def backward(output: Tensor, grad_output: object = None) -> None:
     """See :meth:`tinygrad_cnn.Tensor.backward`."""
     with no_grad():
-        found = _gradients("backward", output, grad_output, lambda node: _collector(node) is not None)
+        found = _gradients("backward", output, grad_output, _collector)
         if not found:
             raise GraphError(
                 "backward",
@@ -94,46 +94,60 @@ def backward(output: Tensor, grad_output: object = None) -> None:
 
 def _collector(node: Node) -> Tensor | None:
     """The tensor whose ``.grad`` this node's gradient is added to, if there is one and somebody still holds it."""
-    return None if node.handle is None else node.handle()
+    return None if node.handle is None or not node.requires_grad else node.handle()
 
 
 def _gradients(
-    name: str, output: Tensor, grad_output: object, is_wanted: Callable[[Node], bool]
+    name: str, output: Tensor, grad_output: object, wanted_by: Callable[[Node], Tensor | None]
 ) -> dict[Node, Tensor]:
-    """The gradient in each wanted node that ``output`` depends on."""
-    order = topological_order([output.node], follow=lambda node: node.requires_grad)
-    on_the_way: set[Node] = set()  # wanted nodes, and those that depend on one: only these need a gradient
+    """The gradient in each node that ``output`` depends on and that some tensor wants it of."""
+    order = topological_order([output.node], follow=_passes_gradient)
+    wanted = {node for node in order if wanted_by(node) is not None}
+    on_the_way = set(wanted)  # wanted nodes and all that depend on one: only these need a gradient
     for node in order:
-        if is_wanted(node) or any([parent in on_the_way for parent in node.inputs]):
+        if not on_the_way.isdisjoint(node.inputs):
             on_the_way.add(node)
 
     table = {output.node: _seed(name, output, grad_output)}
     found: dict[Node, Tensor] = {}
-    describing = output.symbolic or current_mode().record
+    named = output.symbolic or current_mode().record  # else the rules' operations leave no nodes behind
     for node in reversed(order):
         gradient = table.pop(node, None)
         if gradient is None or node not in on_the_way:
             continue
-        if is_wanted(node):
+        if node in wanted:
             found[node] = gradient
-        with exact_scope(f"gradient/{node.scope}".rstrip("/")) if describing else nullcontext():
-            for parent, part in _ask_rule(node, gradient, on_the_way):
-                table[parent] = _sum(table.get(parent), part)
+        if node.inputs:
+            with _gradient_scope(node, output.symbolic) if named else _NOTHING:
+                for parent, part in _ask_rule(node, gradient, on_the_way):
+                    table[parent] = _sum(table.get(parent), part)
     return found
+
+
+_NOTHING = nullcontext()
+
+
+@contextmanager
+def _gradient_scope(node: Node, symbolic: bool) -> Iterator[None]:
+    """Nodes of a gradient rule belong to the block of the node that they are the gradient of."""
+    with exact_scope(f"gradient/{node.scope}".rstrip("/")), describing() if symbolic else _NOTHING:
+        yield
+
+
+def _passes_gradient(node: Node) -> bool:
+    return node.requires_grad
 
 
 def _ask_rule(node: Node, gradient: Tensor, on_the_way: set[Node]) -> list[tuple[Node, Tensor]]:
     """What the rule of the node's operation gives for each input whose gradient is needed."""
-    if node.is_leaf:
-        return []
     output = Tensor._from_node(node, node.value)
     inputs = [Tensor._from_node(parent, parent.value) for parent in node.inputs]
     answers = []
     try:
         for parent, answer in zip(node.inputs, node.op.vjp(gradient, output, *inputs), strict=True):
             if answer is not None and parent in on_the_way:
-                part = answer() if callable(answer) else answer
-                if part.spec != parent.spec:
+                part = answer if isinstance(answer, Tensor) else answer()
+                if part.node.spec != parent.spec:
                     raise GraphError(
                         node.op.name,
                         "the gradient rule gives a tensor of another kind than the input",
@@ -167,7 +181,5 @@ def _seed(name: str, output: Tensor, grad_output: object) -> Tensor:
         return full_like(output, 1.0)
     seed = as_tensor(grad_output)
     if seed.spec != output.spec:
-        raise ShapeError(
-            name, "grad_output does not fit the output", got=repr(seed.spec), expected=repr(output.spec)
-        )
+        raise ShapeError(name, "grad_output does not fit the output", got=repr(seed.spec), expected=repr(output.spec))
     return seed

@@ -51,13 +51,24 @@ class Place(NamedTuple):
         return f"{self.file}, line {self.line}" + (f": {self.text}" if self.text else "")
 
 
+class _IsOurs(dict[str, bool]):
+    """Whether a file belongs to this package, remembered for each file: every recorded operation asks."""
+
+    def __missing__(self, file: str) -> bool:
+        self[file] = file.startswith(PACKAGE)
+        return self[file]
+
+
+_is_ours = _IsOurs()
+
+
 def user_place() -> Place | None:
     """The innermost line on the call stack that is not this package's own."""
     frame: FrameType | None = sys._getframe(1)
     while frame is not None:
         code = frame.f_code
-        if not code.co_filename.startswith(PACKAGE):
-            return Place(code, frame.f_lasti)
+        if not _is_ours[code.co_filename]:
+            return tuple.__new__(Place, (code, frame.f_lasti))  # the usual constructor takes twice as long
         frame = frame.f_back
     return None
 

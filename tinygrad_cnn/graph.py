@@ -58,7 +58,6 @@ class Node:
         op: Operation,
         inputs: tuple[Node, ...],
         spec: Spec,
-        *,
         value: Array | None = None,
         requires_grad: bool = False,
         symbolic: bool = False,
@@ -79,7 +78,7 @@ class Node:
         self.place = place
         self.name = name
         self.handle: ReferenceType[Tensor] | None = None
-        """On a leaf that collects a gradient: the tensor whose ``.grad`` it goes to."""
+        """On a leaf that the user made: the tensor that owns it, collects its gradient and may be assigned to."""
 
     @property
     def is_leaf(self) -> bool:
@@ -104,15 +103,18 @@ def topological_order(outputs: Iterable[Node], follow: Callable[[Node], bool] | 
     """
     order: list[Node] = []
     entered: set[Node] = set()
-    stack = [(node, False) for node in outputs][::-1]
+    opened: list[Node] = []  # the path from an output down to where the walk is
+    stack: list[Node | None] = []
+    stack.extend([node for node in outputs if follow is None or follow(node)][::-1])
     while stack:
-        node, inputs_done = stack.pop()
-        if inputs_done:
-            order.append(node)
-        elif node not in entered and (follow is None or follow(node)):
+        node = stack.pop()
+        if node is None:  # everything below the last node of the path is in order
+            order.append(opened.pop())
+        elif node not in entered:
             entered.add(node)
-            stack.append((node, True))
-            for parent in node.inputs[::-1]:
-                if parent not in entered:
-                    stack.append((parent, False))
+            opened.append(node)
+            stack.append(None)
+            stack.extend(
+                [each for each in node.inputs[::-1] if each not in entered and (follow is None or follow(each))]
+            )
     return order

@@ -23,6 +23,8 @@ class Mode(NamedTuple):
     """Where new tensors are put when nobody says."""
     detect_nan: bool = False
     """Whether each result is searched for NaN."""
+    describe: bool = False
+    """Whether every result is symbolic, those of operations on numbers included: a graph is described, not run."""
 
 
 _MODE: ContextVar[Mode] = ContextVar("tinygrad_cnn_mode", default=Mode())  # noqa: B039 - a NamedTuple is immutable
@@ -57,6 +59,15 @@ def no_grad() -> Iterator[None]:
 def recording() -> Iterator[None]:
     """Record again, inside a stretch of code that does not."""
     with _changed(current_mode()._replace(record=True)):
+        yield
+
+
+@contextmanager
+def describing() -> Iterator[None]:
+    """Compute nothing: every result is symbolic. Holds while a module is called on a symbol, so that operations on its
+    parameters alone, such as the transpose of a weight, do not draw the numbers.
+    """
+    with _changed(current_mode()._replace(describe=True)):
         yield
 
 

@@ -6,7 +6,6 @@ There is no mathematics here. Operators and methods delegate to :mod:`tinygrad_c
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from types import EllipsisType
 from typing import TYPE_CHECKING, Any, Self
 from weakref import ref
 
@@ -21,8 +20,12 @@ if TYPE_CHECKING:
 
 TensorLike = Any
 """What an operation takes beside a tensor: a number, a nested list of numbers or an array."""
+Number = float | int | bool
+"""A Python number."""
 Dims = int | Sequence[int] | None
 """One axis, several, or all."""
+
+_new = object.__new__
 
 
 class Tensor:
@@ -66,32 +69,33 @@ class Tensor:
     def _become_leaf(self, array: Array, requires_grad: bool, name: str | None) -> None:
         """Point at a new leaf that holds ``array``; graphs that hold the old leaf are not touched."""
         self._array = array
-        self.node = Node(ops.CONSTANT, (), Spec(array.shape, array.dtype), value=array, name=name)
-        self._set_requires_grad(requires_grad)
+        self._become_node(Node(ops.CONSTANT, (), Spec(array.shape, array.dtype), array, name=name), requires_grad)
 
-    def _set_requires_grad(self, requires_grad: bool) -> None:
-        if requires_grad and self.node.spec.dtype.kind != "f":
+    def _become_node(self, node: Node, requires_grad: bool) -> None:
+        """Point at a leaf, which from now on knows this tensor as its owner."""
+        if requires_grad and node.spec.dtype.kind != "f":
             raise DTypeError(
                 "requires_grad",
-                f"a tensor of {self.dtype} has no gradient",
-                got=repr(self.spec),
+                f"a tensor of {node.spec.dtype} has no gradient",
+                got=repr(node.spec),
                 expected="a floating-point tensor",
                 fix='convert it: tg.Tensor(data, dtype="float32", requires_grad=True)',
             )
-        self.node.requires_grad = requires_grad
-        self.node.handle = ref(self) if requires_grad else None
+        node.requires_grad = requires_grad
+        node.handle = ref(self)
+        self.node = node
 
-    @classmethod
-    def _from_node(cls, node: Node, array: Array | None) -> Tensor:
-        tensor = Tensor.__new__(Tensor)
+    @staticmethod
+    def _from_node(node: Node, array: Array | None) -> Tensor:
+        tensor = _new(Tensor)
         tensor.node = node
         tensor._array = array
         tensor.grad = None
         return tensor
 
-    @classmethod
-    def _from_array(cls, array: Array, spec: Spec) -> Tensor:
-        return Tensor._from_node(Node(ops.CONSTANT, (), spec, value=array), array)
+    @staticmethod
+    def _from_array(array: Array, spec: Spec) -> Tensor:
+        return Tensor._from_node(Node(ops.CONSTANT, (), spec, array), array)
 
     # What it is
 
@@ -113,14 +117,14 @@ class Tensor:
                 "Python's if, while and for cannot depend on its values, tg.where can",
             )
         if node.value is None:
-            if not node.is_leaf or node.op is ops.CONSTANT:
+            if not isinstance(node.op, ops.Initial):
                 raise GraphError(
                     str(node.op.name),
                     "these numbers were not kept: a gradient rule reads an array that the operation did not list",
                     got=f"{node.op}, called {node.where}",
                     fix="list the array's position in the `keeps` of the operation whose rule reads it",
                 )
-            node.value = node.op.forward(get_device().xp)
+            node.value = node.op.forward(get_device(node.op.device).xp)
         return node.value
 
     @property
@@ -148,6 +152,8 @@ class Tensor:
         """Where the numbers live: ``"cpu"`` or ``"gpu"``; a symbol has the device that it is run on."""
         if self.node.symbolic:
             return get_device().name
+        if self._array is None and isinstance(self.node.op, ops.Initial):
+            return self.node.op.device
         return device_of(self.array).name
 
     @property
@@ -188,8 +194,7 @@ class Tensor:
                 fix="use tensor.detach() to cut a computed tensor off its history",
             )
         old = self.node
-        self.node = Node(old.op, (), old.spec, value=old.value, name=old.name)
-        self._set_requires_grad(requires_grad)
+        self._become_node(Node(old.op, (), old.spec, old.value, name=old.name), requires_grad)
         return self
 
     def size(self, dim: int | None = None) -> tuple[int, ...] | int:
@@ -201,12 +206,12 @@ class Tensor:
         return self.spec.size
 
     def __repr__(self) -> str:
-        notes = []
+        kind, notes = type(self).__name__, []
         if self.symbolic:
             body = f"symbolic, shape={self.shape}, dtype={self.dtype}"
         else:
             host = self._host()
-            body = np.array2string(host, separator=", ", prefix="Tensor(", threshold=200)
+            body = np.array2string(host, separator=", ", prefix=f"{kind}(", threshold=200)
             if self.dtype not in (np.float32, np.int64, np.bool_) or not self.numel():
                 notes.append(f"dtype={self.dtype}")
             if not self.numel():
@@ -217,7 +222,7 @@ class Tensor:
                 notes.append("requires_grad=True")
         if self.name:
             notes.append(f"name={self.name!r}")
-        return f"Tensor({', '.join([body, *notes])})"
+        return f"{kind}({', '.join([body, *notes])})"
 
     # Out to NumPy and Python
 
@@ -298,7 +303,7 @@ class Tensor:
         twin = type(self).__new__(type(self))
         memo[id(self)] = twin
         twin.node, twin._array, twin.grad = self.node, self._array, self.grad
-        twin.requires_grad_(self.requires_grad)
+        twin.requires_grad_(self.requires_grad)  # gives it a node of its own
         return twin
 
     # The graph
@@ -470,7 +475,7 @@ class Tensor:
     def tanh(self) -> Tensor:
         return ops.tanh(self)
 
-    def clip(self, min: float | None = None, max: float | None = None) -> Tensor:
+    def clip(self, min: Number | None = None, max: Number | None = None) -> Tensor:
         return ops.clip(self, min, max)
 
     def sum(self, dim: Dims = None, keepdim: bool = False) -> Tensor:
@@ -545,7 +550,7 @@ class Tensor:
 def _one_tuple(values: tuple[int | Sequence[int], ...]) -> tuple[int, ...]:
     """``f(2, 3)`` and ``f((2, 3))`` mean the same."""
     if len(values) == 1 and not isinstance(values[0], int | np.integer):
-        values = tuple(values[0])  # type: ignore[arg-type]
+        values = tuple(values[0])
     return values  # type: ignore[return-value]
 
 
@@ -577,9 +582,7 @@ def _as_array(data: TensorLike, dtype: np.dtype | None, device: str | None) -> A
     return get_device(device).from_host(array)
 
 
-def symbol(
-    shape: Sequence[int], dtype: str | np.dtype | type = "float32", name: str | None = None
-) -> Tensor:
+def symbol(shape: Sequence[int], dtype: str | np.dtype | type = "float32", name: str | None = None) -> Tensor:
     """A tensor without numbers: what is computed from it is a graph, and nothing is allocated.
 
     Args:

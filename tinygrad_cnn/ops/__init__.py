@@ -16,4 +16,20 @@ from .reduce import (
     ValuesAndIndices, amax, amin, argmax, argmin, log_softmax, logsumexp, max, mean, min, softmax, std, sum, var,
 )
 from .linalg import matmul
-from .random import dropout
+from .window import fold, unfold
+from .conv import conv1d, conv2d, conv3d, conv_transpose1d, conv_transpose2d, conv_transpose3d
+from .pool import avg_pool1d, avg_pool2d, avg_pool3d, max_pool1d, max_pool2d, max_pool3d
+from .random import Initial, dropout
+
+__all__ = [
+    "CONSTANT", "Initial", "OPERATIONS", "OUTPUT", "Operation", "SYMBOL", "UFUNCS", "ValuesAndIndices", "abs",
+    "add", "align", "amax", "amin", "apply", "argmax", "argmin", "as_tensor", "avg_pool1d", "avg_pool2d",
+    "avg_pool3d", "broadcast_to", "cast", "cat", "clip", "concatenate", "conv1d", "conv2d", "conv3d",
+    "conv_transpose1d", "conv_transpose2d", "conv_transpose3d", "detach", "div", "dropout", "eq", "erf", "exp",
+    "flatten", "flip", "fold", "full_like", "ge", "gelu", "gt", "index", "is_number", "le", "leaky_relu", "log",
+    "log_softmax", "logical_not", "logsumexp", "lt", "matmul", "max", "max_pool1d", "max_pool2d", "max_pool3d",
+    "maximum", "mean", "min", "minimum", "mul", "ne", "neg", "one_hot", "pad", "permute", "pow", "relu",
+    "require_float", "require_same_dtype", "reshape", "sigmoid", "sign", "softmax", "softplus", "split", "sqrt",
+    "square", "squeeze", "stack", "std", "sub", "sum", "take_along_dim", "tanh", "to_device", "transpose",
+    "unfold", "unsqueeze", "var", "where",
+]  # fmt: skip

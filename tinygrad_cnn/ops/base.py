@@ -17,8 +17,10 @@ no gradient flows through (labels, masks, positions) are always at hand and need
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, fields
+from functools import lru_cache
 from typing import Any, ClassVar
 
 import numpy as np
@@ -81,35 +83,40 @@ def apply(op: Operation, *inputs: Tensor, like: Tensor | None = None) -> Tensor:
     Raises what ``op.infer`` raises; :class:`DeviceError` when the inputs live on different devices.
     """
     mode = current_mode()
-    nodes = tuple([tensor.node for tensor in inputs])
-    spec = op.infer(*[node.spec for node in nodes])
-    symbolic = requires_grad = False
-    for node in nodes:
-        symbolic = symbolic or node.symbolic
-        requires_grad = requires_grad or node.requires_grad
+    nodes, specs, arrays = [], [], []
+    symbolic = mode.describe or (like is not None and like.node.symbolic)
+    requires_grad = False
+    for tensor in inputs:
+        node = tensor.node
+        nodes.append(node)
+        specs.append(node.spec)
+        arrays.append(tensor._array)
+        if node.requires_grad:
+            requires_grad = True
+        if node.symbolic:
+            symbolic = True
+    spec = op.infer(*specs)
     requires_grad = requires_grad and mode.record and op.differentiable and spec.dtype.kind == "f"
-    if like is not None:
-        symbolic = symbolic or like.node.symbolic
 
     if symbolic:
-        node = Node(
-            op, nodes, spec, requires_grad=requires_grad, symbolic=True, scope=mode.scope, place=user_place()
-        )  # fmt: skip
+        node = Node(op, tuple(nodes), spec, None, requires_grad, True, mode.scope, user_place())
         return Tensor._from_node(node, None)
 
-    arrays = [tensor.array for tensor in inputs]
-    device = _common_device(op, inputs, like)
-    array = op.forward(device.xp, *arrays)
+    kind = type(arrays[0]) if arrays else None
+    for array in arrays:
+        if type(array) is not kind or array is None:
+            arrays = _arrays_on_one_device(op, inputs)
+            break
+    device = device_of(arrays[0]) if arrays else get_device(None if like is None else like.device)
+    array = _watched(op, device, arrays) if mode.detect_nan else op.forward(device.xp, *arrays)
     if isinstance(array, np.generic):  # NumPy turns results without axes into scalars
         array = np.asarray(array)
-    if mode.detect_nan:
-        _check_nan(op, device, array, arrays)
     if not requires_grad:
-        return Tensor._from_array(array, spec)
+        return Tensor._from_node(Node(CONSTANT, (), spec, array), array)
 
-    node = Node(op, nodes, spec, requires_grad=True, scope=mode.scope, place=user_place())
-    for position, reads in enumerate(op.keeps):
-        if nodes[position].requires_grad:
+    node = Node(op, tuple(nodes), spec, None, True, False, mode.scope, user_place())
+    for parent, reads in zip(nodes, op.keeps):  # noqa: B905 - `keeps` may be shorter: the rest reads nothing
+        if parent.requires_grad:
             for read in reads:
                 if read == OUTPUT:
                     node.value = array
@@ -118,26 +125,29 @@ def apply(op: Operation, *inputs: Tensor, like: Tensor | None = None) -> Tensor:
     return Tensor._from_node(node, array)
 
 
-def _common_device(op: Operation, inputs: tuple[Tensor, ...], like: Tensor | None) -> Device:
-    if not inputs:
-        return get_device(None if like is None else like.device)
-    device = device_of(inputs[0].array)
-    for tensor in inputs[1:]:
-        if type(tensor.array) is not device.array_type:
-            raise DeviceError(
-                op.name,
-                f"the inputs live on different devices, {device.name!r} and {tensor.device!r}",
-                got=", ".join(f"{each.spec} on {each.device!r}" for each in inputs),
-                expected="all inputs on one device",
-                fix=f"move one of them: tensor.to({device.name!r}), or module.to({device.name!r}) for a whole model",
-            )
-    return device
+def _arrays_on_one_device(op: Operation, inputs: tuple[Tensor, ...]) -> list[Array]:
+    """The inputs' arrays, drawing the numbers of parameters that nobody has needed yet."""
+    arrays = [tensor.array for tensor in inputs]
+    names = [tensor.device for tensor in inputs]
+    if len(set(names)) > 1:
+        raise DeviceError(
+            op.name,
+            "the inputs live on different devices, " + " and ".join(map(repr, names)),
+            got=", ".join(f"{each.spec} on {each.device!r}" for each in inputs),
+            expected="all inputs on one device",
+            fix=f"move them: tensor.to({names[0]!r}), or module.to({names[0]!r}) for a whole model",
+        )
+    return arrays
 
 
-def _check_nan(op: Operation, device: Device, array: Array, arrays: list[Array]) -> None:
+def _watched(op: Operation, device: Device, arrays: list[Array]) -> Array:
+    """The numbers, with :class:`NanError` for a NaN among them that no input held."""
+
     def count(values: Array) -> int:
         return int((values != values).sum())
 
+    with np.errstate(all="ignore"):  # the error says more than NumPy's warning
+        array = op.forward(device.xp, *arrays)
     if array.dtype.kind == "f" and count(array) and not any(count(each) for each in arrays if each.dtype.kind == "f"):
         ranges = [f"{each.min()} to {each.max()}" for each in map(device.to_host, arrays) if each.size]
         raise NanError(
@@ -146,6 +156,7 @@ def _check_nan(op: Operation, device: Device, array: Array, arrays: list[Array])
             got=f"{op} on inputs that range over " + ", ".join(ranges),
             fix="look at these ranges: a negative logarithm or root, 0/0, inf - inf and 0 * inf all give NaN",
         )
+    return array
 
 
 def require_float(name: str, *specs: Spec) -> None:
@@ -216,22 +227,35 @@ def full_like(like: Tensor, value: float | int | bool, shape: tuple[int, ...] | 
 
     Raises :class:`DTypeError` where the element type cannot hold the number, as int64 cannot hold 0.5.
     """
-    dtype = like.dtype
-    if dtype.kind != "f" and not _holds(dtype, value):
+    node = like.node
+    spec = node.spec if shape is None or shape == node.spec.shape else Spec(shape, node.spec.dtype)
+    if spec.dtype.kind != "f" and not _holds(spec.dtype, value):
         raise DTypeError(
             "number",
-            f"{value!r} does not fit into a tensor of {dtype}",
+            f"{value!r} does not fit into a tensor of {spec.dtype}",
             got=f"{like.spec} and the Python number {value!r}",
             fix='convert the tensor first: tensor.to("float32")',
         )
-    return apply(Full(value, like.shape if shape is None else shape, dtype), like=like)
+    if node.symbolic:
+        op = Full(value, spec.shape, spec.dtype)
+        return Tensor._from_node(Node(op, (), spec, symbolic=True, scope=current_mode().scope), None)
+    minus_zero = value == 0 and math.copysign(1.0, value) < 0  # equal to 0, but not the same
+    constant = _constant(value, type(value).__name__, minus_zero, spec, like.device)
+    return Tensor._from_node(constant, constant.value)
+
+
+@lru_cache(maxsize=1024)
+def _constant(value: float | int | bool, kind: str, minus_zero: bool, spec: Spec, device: str) -> Node:
+    """A leaf of one number. Formulas use the same few over and over; the node is shared, for nothing changes it."""
+    op = Full(value, spec.shape, spec.dtype)
+    return Node(op, (), spec, op.forward(get_device(device).xp))
 
 
 def _holds(dtype: np.dtype, value: float | int | bool) -> bool:
     if dtype.kind == "b":
         return isinstance(value, bool)
     info = np.iinfo(dtype)
-    return value == int(value) and info.min <= value <= info.max
+    return math.isfinite(value) and value == int(value) and info.min <= value <= info.max
 
 
 def is_number(value: object) -> bool:
@@ -256,15 +280,14 @@ def align(name: str, *operands: object) -> tuple[Tensor, ...]:
     """
     from .shape import broadcast_to
 
-    first = next((each for each in operands if isinstance(each, Tensor)), None)
-    if first is None:
-        first = next((as_tensor(each) for each in operands if not is_number(each)), as_tensor(operands[0]))
-    tensors = [each if isinstance(each, Tensor) else None if is_number(each) else Tensor(each) for each in operands]
-    given = [each for each in tensors if each is not None] or [first]
-    require_same_dtype(name, *[each.spec for each in given])
-    shape = given[0].shape
-    if any(each.shape != shape for each in given):
-        shape = broadcast_shape(name, *[each.spec for each in given])
+    tensors = [None if is_number(each) else as_tensor(each) for each in operands]
+    given = [each for each in tensors if each is not None] or [as_tensor(operands[0])]
+    first = given[0]
+    shape = first.node.spec.shape
+    if len(given) > 1:
+        specs = [each.node.spec for each in given]
+        require_same_dtype(name, *specs)
+        shape = broadcast_shape(name, *specs)
     return tuple(
         [
             full_like(first, operand, shape) if tensor is None else broadcast_to(tensor, shape)  # type: ignore[arg-type]
@@ -279,6 +302,8 @@ def broadcast_shape(name: str, *specs: Spec) -> tuple[int, ...]:
     Raises :class:`ShapeError` naming the axis that does not fit.
     """
     shapes = [spec.shape for spec in specs]
+    if all([shape == shapes[0] for shape in shapes]):
+        return shapes[0]
     length = max(map(len, shapes))
     padded = [(1,) * (length - len(shape)) + shape for shape in shapes]
     result = []

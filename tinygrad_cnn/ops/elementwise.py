@@ -16,7 +16,18 @@ from ..backend import Array, get_device, move
 from ..errors import ArgumentError, DTypeError
 from ..graph import Spec
 from ..tensor import Tensor, TensorLike
-from .base import OUTPUT, Gradient, Operation, align, apply, as_tensor, broadcast_shape, is_number, require_float
+from .base import (
+    OUTPUT,
+    Gradient,
+    Operation,
+    align,
+    apply,
+    as_tensor,
+    broadcast_shape,
+    full_like,
+    is_number,
+    require_float,
+)
 from .erf import erf as erf_array
 
 BOOL = np.dtype(bool)
@@ -236,7 +247,7 @@ class Sign(Unary):
 
 
 class Erf(Unary):
-    """The error function ``2 / sqrt(pi) * integral of exp(-t^2), t = 0..x``. Gradient: ``grad * 2/sqrt(pi) e^(-x^2)``."""
+    """The error function, ``2 / sqrt(pi)`` times the integral of ``e^(-t^2)`` up to ``x``. Gradient: its integrand."""
 
     name = "erf"
     keeps = ((0,),)
@@ -526,6 +537,8 @@ class Detach(Operation):
 
 
 def _binary(op: Operation, a: TensorLike, b: TensorLike) -> Tensor:
+    if isinstance(a, Tensor) and type(b) is float:  # the most common case, without the general machinery
+        return apply(op, a, full_like(a, b))
     if not (isinstance(a, Tensor) and isinstance(b, Tensor) and a.node.spec == b.node.spec):
         a, b = align(op.name, a, b)
     return apply(op, a, b)

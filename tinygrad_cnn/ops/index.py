@@ -25,6 +25,8 @@ class Range:
 
     def slice(self) -> slice:
         """The same as Python's slice, for indexing an array."""
+        if not self.length:  # a start before the first element would count from the end
+            return slice(0, 0)
         stop = self.start + self.length * self.step
         return slice(self.start, stop if stop >= 0 else None, self.step)
 
@@ -49,16 +51,18 @@ def _array_key(key: Key, indices: tuple[Array, ...]) -> tuple[Any, ...]:
     )
 
 
-def _check_bounds(name: str, indices: tuple[Array, ...], lengths: list[int]) -> None:
+def _check_bounds(name: str, indices: tuple[Array, ...], lengths: list[int], from_end: bool) -> None:
+    """Raise :class:`ArgumentError` for an index outside its axis; ``from_end`` lets -1 mean the last element."""
     for array, length in zip(indices, lengths, strict=True):
         if array.size:
-            low, high = int(array.min()), int(array.max())
-            if low < -length or high >= length:
+            low, high, least = int(array.min()), int(array.max()), -length if from_end else 0
+            if low < least or high >= length:
                 raise ArgumentError(
                     name,
                     f"an index points outside an axis of length {length}",
                     got=f"indices from {low} to {high}",
-                    expected=f"{-length} <= index < {length}",
+                    expected=f"{least} <= index < {length}",
+                    fix="positions and class numbers count from 0",
                 )
 
 
@@ -87,7 +91,7 @@ class Index(Operation):
             ) from error  # fmt: skip
 
     def forward(self, xp: Any, x: Array, *indices: Array) -> Array:
-        _check_bounds(self.name, indices, self._picked_lengths(x.shape))
+        _check_bounds(self.name, indices, self._picked_lengths(x.shape), from_end=True)
         return x[_array_key(self.key, indices)]
 
     def vjp(self, grad: Tensor, output: Tensor, x: Tensor, *indices: Tensor) -> tuple[Gradient, ...]:
@@ -137,7 +141,7 @@ class TakeAlongDim(Operation):
         return Spec(index.shape, x.dtype)
 
     def forward(self, xp: Any, x: Array, index: Array) -> Array:
-        _check_bounds(self.name, (index,), [x.shape[self.dim]])
+        _check_bounds(self.name, (index,), [x.shape[self.dim]], from_end=False)
         return xp.take_along_axis(x, index, axis=self.dim)
 
     def vjp(self, grad: Tensor, output: Tensor, x: Tensor, index: Tensor) -> tuple[Gradient, ...]:
@@ -187,43 +191,45 @@ def index(x: TensorLike, key: Any) -> Tensor:
     Tensor([[3, 1],
             [6, 4]])
     """
-    x = as_tensor(x)
+    source = as_tensor(x)
     entries = list(key) if isinstance(key, tuple) else [key]
     entries = [_as_index(entry) for entry in entries]
     used = sum(_axes_of(entry) for entry in entries)
-    if used > x.ndim:
+    if used > source.ndim:
         raise ArgumentError(
-            "index", f"{used} positions for a tensor of {x.ndim} axes", got=repr(x.spec), expected="at most one each"
+            "index",
+            f"{used} positions for a tensor of {source.ndim} axes",
+            got=repr(source.spec),
+            expected="at most one each",
         )
-    if not any(entry is Ellipsis for entry in entries):
+    ellipses = [place for place, entry in enumerate(entries) if entry is Ellipsis]
+    if len(ellipses) > 1:
+        raise ArgumentError("index", "'...' can stand for the other axes only once", got=f"{len(ellipses)} of them")
+    if not ellipses:
         entries.append(Ellipsis)
-    at = next(place for place, entry in enumerate(entries) if entry is Ellipsis)
-    entries[at : at + 1] = [slice(None)] * (x.ndim - used)
+    at = ellipses[0] if ellipses else len(entries) - 1
+    entries[at : at + 1] = [slice(None)] * (source.ndim - used)
 
     normal: list[int | Range | Picked] = []
     indices: list[Tensor] = []
-    shape: list[int] = []  # that of x, with the new axes of length 1 that `None` asks for
-    lengths = iter(x.shape)
+    shape: list[int] = []  # that of the source, with the new axes of length 1 that `None` asks for
+    lengths = iter(source.shape)
     for entry in entries:
+        spans = [next(lengths) for _ in range(_axes_of(entry))]
+        shape.extend([1] if entry is None else spans)
         if isinstance(entry, Tensor):
-            for places in _positions(entry):
-                indices.append(places)
-                normal.append(Picked())
-                shape.append(next(lengths))
-        elif entry is None:
-            normal.append(Range(0, 1, 1))
-            shape.append(1)
+            places = _positions(entry, tuple(spans))
+            indices.extend(places)
+            normal.extend([Picked() for _ in places])
         else:
-            length = next(lengths)
-            normal.append(_settled(entry, length))
-            shape.append(length)
-    if x.shape != tuple(shape):
+            normal.append(Range(0, 1, 1) if entry is None else _settled(entry, spans[0]))
+    if source.shape != tuple(shape):
         from .shape import reshape
 
-        x = reshape(x, shape)
+        source = reshape(source, shape)
     if not indices and normal == [Range(0, length, 1) for length in shape]:
-        return x
-    return apply(Index(tuple(normal)), x, *indices)
+        return source
+    return apply(Index(tuple(normal)), source, *indices)
 
 
 def _as_index(entry: Any) -> Any:
@@ -248,7 +254,7 @@ def _axes_of(entry: Any) -> int:
     return entry.ndim if isinstance(entry, Tensor) and entry.dtype.kind == "b" else 1
 
 
-def _positions(entry: Tensor) -> list[Tensor]:
+def _positions(entry: Tensor, lengths: tuple[int, ...]) -> list[Tensor]:
     """An integer index as it is; a boolean one as the positions of its true elements, one tensor for each axis."""
     if entry.dtype.kind != "b":
         return [entry]
@@ -259,6 +265,11 @@ def _positions(entry: Tensor) -> list[Tensor]:
             got=repr(entry),
             fix="keep the shape and choose with tg.where(mask, x, 0)",
         )
+    if entry.shape != lengths:
+        raise ShapeError(
+            "index", f"a mask of shape {entry.shape} does not fit axes of lengths {lengths}", got=repr(entry.spec),
+            expected="one boolean for each place",
+        )  # fmt: skip
     places = np.nonzero(entry.numpy())
     return [Tensor(each, dtype="int64", device=entry.device) for each in places]
 
@@ -283,7 +294,7 @@ def take_along_dim(x: TensorLike, indices: TensorLike, dim: int) -> Tensor:
 
     Args:
         x: any shape.
-        indices: integers, of the shape of ``x`` except along ``dim``.
+        indices: integers from 0, of the shape of ``x`` except along ``dim``.
         dim: the axis.
 
     Raises :class:`ShapeError` where the other axes differ, :class:`ArgumentError` for an index outside the axis.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -13,6 +14,9 @@ from ..errors import ArgumentError
 from ..graph import Spec
 from ..tensor import Tensor, TensorLike
 from .base import Gradient, Operation, apply, as_tensor, require_float
+
+Scheme = Callable[[np.random.Generator, tuple[int, ...]], np.ndarray]
+"""How a parameter is initialised: a random stream and a shape give the numbers."""
 
 
 @dataclass(frozen=True)
@@ -75,3 +79,22 @@ def dropout(x: TensorLike, p: float = 0.5, training: bool = True, generator: Gen
     if not 0 <= p <= 1:
         raise ArgumentError("dropout", "p is no probability", got=f"p={p}", expected="0 <= p <= 1")
     return apply(Dropout(float(p)), x, uniform_like(x, generator)) if training else x
+
+
+@dataclass(frozen=True)
+class Initial(Operation):
+    """A parameter's first numbers, drawn when they are first needed from a stream of their own."""
+
+    shape: tuple[int, ...]
+    dtype: np.dtype
+    scheme: Scheme
+    seed: tuple[int, int]
+    device: str = field(repr=False)
+    name = "initial"
+    differentiable = False
+
+    def infer(self) -> Spec:
+        return Spec(self.shape, self.dtype)
+
+    def forward(self, xp: Any) -> Array:
+        return xp.asarray(self.scheme(np.random.default_rng(self.seed), self.shape).astype(self.dtype))

@@ -1,0 +1,387 @@
+from __future__ import annotations
+
+import json
+import math
+import os
+import re
+import signal
+import struct
+import subprocess
+import sys
+from pathlib import Path
+from xml.etree import ElementTree
+
+import numpy as np
+import pytest
+
+import tinygrad_cnn as tg
+from tinygrad_cnn import cli
+from tinygrad_cnn.data import TensorDataset, digits
+from tinygrad_cnn.io import load_metadata
+from tinygrad_cnn.runs import Run, Settings
+from tinygrad_cnn.train import Epoch, Score
+
+COMMAND = [sys.executable, "-m", "tinygrad_cnn"]
+FILES = {
+    "checkpoint.safetensors", "confusion.png", "curves.png", "kernels.png", "metrics.json", "network.dot",
+    "network.svg", "weights.safetensors",
+}  # fmt: skip
+
+
+@pytest.fixture(autouse=True)
+def _in_a_folder_of_its_own(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    package = Path(tg.__file__).parents[1]
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(package), os.environ.get("PYTHONPATH", "")]))
+
+
+@pytest.fixture
+def few_digits(monkeypatch):
+    """Trainings on 96 digits, tested on 40, without pictures that take a second."""
+
+    def some(split: str, size: int) -> TensorDataset:
+        count = {"train": 96, "test": 40}[split]
+        return TensorDataset(*[tensor[:count] for tensor in digits(split, size).tensors])
+
+    monkeypatch.setattr(cli, "digits", some)
+    monkeypatch.setattr(cli, "_draw_pictures", lambda run, model, test_set: [])
+
+
+@pytest.fixture
+def train(few_digits, device_name):
+    """Runs ``train lenet`` in this process and gives the exit code."""
+
+    def call(*options: str) -> int:
+        return exit_code("train", "lenet", "--device", device_name, *options)
+
+    return call
+
+
+def exit_code(*arguments: str) -> int:
+    try:
+        return cli.main(arguments)
+    except SystemExit as error:
+        return int(error.code or 0)
+
+
+def metrics(folder: str = "runs/lenet") -> dict:
+    return json.loads(Path(folder, "metrics.json").read_text())
+
+
+def state(folder: str, file: str = "checkpoint.safetensors") -> dict[str, bytes]:
+    return {name: tensor.numpy().tobytes() for name, tensor in tg.load(Path(folder, file)).items()}
+
+
+def test_a_whole_run():
+    done = subprocess.run([*COMMAND, "train", "lenet", "--epochs", "2"], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    folder = Path("runs/lenet")
+    assert {path.name for path in folder.iterdir()} == FILES
+    assert "Traceback" not in done.stderr
+
+    report = metrics()
+    assert report["status"] == "finished"
+    assert report["config"].items() >= {
+        "model": "lenet", "epochs": 2, "batch_size": 64, "lr": 0.005, "seed": 0, "device": "cpu",
+    }.items()  # fmt: skip
+    assert set(report["versions"]) == {"python", "numpy", "tinygrad_cnn"}
+    assert [epoch["epoch"] for epoch in report["epochs"]] == [1, 2]
+    for epoch in report["epochs"]:
+        assert set(epoch) == {"epoch", "train_loss", "train_accuracy", "test_loss", "test_accuracy", "seconds"}
+        assert 0 < epoch["train_accuracy"] < 1
+    assert report["test_accuracy"] == report["epochs"][1]["test_accuracy"] > 0.6
+    assert report["seconds"] == pytest.approx(sum(epoch["seconds"] for epoch in report["epochs"]), abs=0.01)
+
+    right = round(360 * report["test_accuracy"])
+    assert f"test accuracy: {100 * right / 360:.2f} % ({right} of 360 held-out digits)" in done.stdout
+    assert f"in {folder}: " in done.stdout
+    assert len(re.findall(r"^epoch +\d+ .*loss .*accuracy .*held-out", done.stdout, re.MULTILINE)) == 2
+
+    model = tg.models.lenet5()
+    model.load_state_dict(tg.load(folder / "weights.safetensors"))
+    images, labels = digits("test").tensors
+    assert (model(images).numpy().argmax(1) == labels.numpy()).sum() == right
+    assert load_metadata(folder / "weights.safetensors") == {"model": "lenet", "epochs": "2"}
+
+    for name in ("curves.png", "kernels.png", "confusion.png"):
+        width, height = png_size(folder / name)
+        assert width > 500, name
+        assert height > 150, name
+        assert (folder / name).stat().st_size > 5000, name
+    svg = ElementTree.parse(folder / "network.svg").getroot()
+    assert svg.tag.endswith("svg")
+    text = "".join(svg.itertext())
+    assert "conv1" in text
+    assert "fc3" in text
+    assert (folder / "network.dot").read_text().startswith("digraph")
+
+
+def png_size(path: Path) -> tuple[int, int]:
+    data = path.read_bytes()
+    assert data.startswith(b"\x89PNG\r\n\x1a\n")
+    width, height = struct.unpack(">II", data[16:24])
+    return width, height
+
+
+def test_ctrl_c_saves_and_resuming_goes_on_as_if_nothing_had_happened(train, few_digits):
+    process = subprocess.Popen(
+        [*COMMAND, "train", "lenet", "--epochs", "500"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    assert process.stdout is not None
+    for line in process.stdout:
+        if line.startswith("epoch   1"):
+            break
+    process.send_signal(signal.SIGINT)
+    _, error = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "Traceback" not in error
+    report = metrics()
+    done = report["epochs_done"]
+    assert report["status"] == "interrupted"
+    assert 1 <= done < 500
+    assert len(report["epochs"]) == done
+    assert f"weights after epoch {done} of 500" in error
+    assert "--resume" in error
+    checkpoint, weights = state("runs/lenet"), state("runs/lenet", "weights.safetensors")
+    assert {f"model.{name}": data for name, data in weights.items()}.items() <= checkpoint.items()
+
+    assert train("--resume", "--epochs", str(done + 1)) == 0
+    assert metrics()["status"] == "finished"
+    assert metrics()["epochs_done"] == done + 1
+    assert metrics()["epochs"][:done] == report["epochs"]
+
+
+def test_ctrl_c_within_an_epoch_goes_back_to_the_last_whole_one(train, monkeypatch, capsys):
+    assert train("--epochs", "2", "--out", "whole") == 0
+    assert train("--epochs", "1", "--out", "broken") == 0
+    after_one = state("broken")
+
+    from tinygrad_cnn.optim import Adam
+
+    original, steps = Adam.step, []
+
+    def step(optimizer: Adam) -> None:
+        original(optimizer)
+        steps.append(1)
+        os.kill(os.getpid(), signal.SIGINT)
+
+    monkeypatch.setattr(Adam, "step", step)
+    assert train("--resume", "--epochs", "2", "--out", "broken") == 130
+    assert len(steps) == 1  # of the two that the epoch has
+    assert state("broken") == after_one
+    assert metrics("broken")["status"] == "interrupted"
+    assert "broken holds the weights after epoch 1 of 2" in capsys.readouterr().err
+
+    monkeypatch.setattr(Adam, "step", original)
+    assert train("--resume", "--out", "broken") == 0
+    assert state("broken") == state("whole")
+
+
+def test_ctrl_c_before_the_first_epoch_can_be_resumed(train, monkeypatch):
+    def interrupted(*arguments: object, **settings: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(cli, "fit", interrupted)
+        assert train("--epochs", "1") == 130
+    assert metrics()["epochs_done"] == 0
+    assert train("--resume") == 0
+    assert train("--epochs", "1", "--out", "whole") == 0
+    assert state("runs/lenet") == state("whole")
+
+
+def test_resuming_gives_the_same_as_never_stopping(train):
+    assert train("--epochs", "4", "--seed", "5", "--batch-size", "40", "--out", "whole") == 0
+    assert train("--epochs", "2", "--seed", "5", "--batch-size", "40", "--out", "parts") == 0
+    assert state("parts") != state("whole")
+    assert train("--epochs", "4", "--resume", "--out", "parts") == 0
+    assert state("parts") == state("whole")
+    assert state("parts", "weights.safetensors") == state("whole", "weights.safetensors")
+    untimed = [[{**epoch, "seconds": 0} for epoch in metrics(folder)["epochs"]] for folder in ("parts", "whole")]
+    assert untimed[0] == untimed[1]
+
+
+def test_options_decide_the_numbers(train):
+    runs = {"a": (), "same": (), "seed": ("--seed", "1"), "lr": ("--lr", "0.004"), "batch": ("--batch-size", "32")}
+    for name, options in runs.items():
+        assert train("--epochs", "1", "--out", name, *options) == 0
+    assert state("a") == state("same")
+    assert len({state(name)["model.fc3.weight"] for name in runs}) == 4
+
+
+def test_a_run_is_not_overwritten(train, capsys):
+    assert train("--epochs", "1") == 0
+    before = {path.name: path.read_bytes() for path in Path("runs/lenet").iterdir()}
+    assert train("--epochs", "1") == 2
+    message = capsys.readouterr().err
+    assert "not overwritten" in message
+    assert "--resume" in message
+    assert "--out" in message
+    assert {path.name: path.read_bytes() for path in Path("runs/lenet").iterdir()} == before
+
+    Path("mine").mkdir()
+    Path("mine/thesis.txt").write_text("years of work")
+    assert train("--epochs", "1", "--out", "mine") == 2
+    assert "not empty" in capsys.readouterr().err
+    assert [path.name for path in Path("mine").iterdir()] == ["thesis.txt"]
+    Path("empty").mkdir()
+    assert train("--epochs", "1", "--out", "empty") == 0
+
+
+def test_resuming_with_other_settings_names_them(train, capsys):
+    assert train("--epochs", "1", "--lr", "0.003") == 0
+    before = state("runs/lenet")
+    for option, value in (("--lr", "0.005"), ("--batch-size", "7"), ("--seed", "3")):
+        assert train("--resume", "--epochs", "2", option, value) == 2
+        message = capsys.readouterr().err
+        assert f"{option} cannot change within a run" in message
+        assert value in message
+    assert train("--resume", "--epochs", "1", "--lr", "0.003") == 0
+    assert "all 1 epochs are done" in capsys.readouterr().out
+    assert state("runs/lenet") == before
+    assert train("--resume", "--epochs", "3") == 0
+    assert train("--resume", "--epochs", "2") == 2
+    assert "has 3 epochs already" in capsys.readouterr().err
+
+
+def test_nothing_to_resume(train, capsys):
+    assert train("--resume", "--out", "none") == 2
+    assert "no run to resume in none" in capsys.readouterr().err
+    assert not Path("none").exists()
+    Path("bad").mkdir()
+    Path("bad/checkpoint.safetensors").write_bytes(b"rubbish")
+    assert train("--resume", "--out", "bad") == 2
+    assert "damaged" in capsys.readouterr().err
+    tg.save("bad/checkpoint.safetensors", {"x": np.zeros(2)}, {"run": "{}"})
+    assert train("--resume", "--out", "bad") == 2
+    assert "not written by a training" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["lenett"], "no model 'lenett'; did you mean 'lenet'? known: lenet"),
+        (["xyz"], "no model 'xyz'; known: lenet"),
+        (["lenet", "--epochs", "0"], "--epochs: got '0', expected a whole number, at least 1"),
+        (["lenet", "--epochs", "two"], "--epochs: got 'two'"),
+        (["lenet", "--batch-size", "0"], "--batch-size: got '0'"),
+        (["lenet", "--batch-size", "1.5"], "--batch-size: got '1.5'"),
+        (["lenet", "--lr", "0"], "--lr: got '0', expected a number above 0"),
+        (["lenet", "--lr", "-1"], "--lr: got '-1'"),
+        (["lenet", "--lr", "nan"], "--lr: got 'nan'"),
+        (["lenet", "--lr", "inf"], "--lr: got 'inf'"),
+        (["lenet", "--seed", "-1"], "--seed: got '-1'"),
+        (["lenet", "--device", "toaster"], "no such device"),
+        (["lenet", "--fast"], "unrecognized arguments: --fast"),
+        (["lenet", "--out", "file"], "file is a file, not a folder"),
+        (["lenet", "--out", "file/run"], "cannot be made"),
+        ([], "MODEL"),
+    ],
+)
+def test_bad_options(options, message, few_digits, capsys):
+    Path("file").write_text("")
+    assert exit_code("train", *options) == 2
+    seen = capsys.readouterr()
+    assert message in seen.err
+    assert seen.out == ""
+    assert [path.name for path in Path().iterdir()] == ["file"]
+
+
+def test_no_gpu(few_digits, capsys, monkeypatch):
+    from tinygrad_cnn import backend
+
+    monkeypatch.setitem(sys.modules, "cupy", None)
+    monkeypatch.delitem(backend._DEVICES, "gpu", raising=False)
+    assert exit_code("train", "lenet", "--device", "gpu") == 2
+    message = capsys.readouterr().err
+    assert "CuPy" in message
+    assert "pip install" in message
+    assert not Path("runs").exists()
+
+
+def test_missing_packages_are_named_before_a_folder_is_made(capsys, monkeypatch):
+    monkeypatch.setitem(sys.modules, "sklearn.datasets", None)
+    assert exit_code("train", "lenet") == 2
+    assert 'pip install "tinygrad_cnn[data]"' in capsys.readouterr().err
+    assert not Path("runs").exists()
+
+
+def test_a_run_without_matplotlib_says_which_pictures_are_missing(monkeypatch, tmp_path):
+    model = tg.models.lenet5()
+    settings = Settings("lenet", 64, 0.005, 0.88, 0, "")
+    run = Run(tmp_path, settings, 1, "cpu", [Epoch(1, Score(1.0, 0.5), Score(1.0, 0.5), 1.0)])
+    monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
+    test_set = TensorDataset(*[tensor[:10] for tensor in digits("test").tensors])
+    missing = cli._draw_pictures(run, model, test_set)
+    assert [line.split(":")[0] for line in missing] == ["curves.png", "kernels.png", "confusion.png"]
+    assert all('pip install "tinygrad_cnn[train]"' in line for line in missing)
+    assert (tmp_path / "network.svg").exists()
+
+
+def test_a_loss_that_runs_away_is_told_and_not_kept(train, capsys):
+    with np.errstate(all="ignore"):
+        assert train("--epochs", "3", "--lr", "1e30") == 2
+    assert "smaller learning rate" in capsys.readouterr().err
+    report = metrics()
+    assert report["status"] == "failed"
+    assert all(math.isfinite(epoch["train_loss"]) for epoch in report["epochs"])
+    assert all(np.isfinite(tensor.numpy()).all() for tensor in tg.load("runs/lenet/weights.safetensors").values())
+
+
+def test_errors_come_without_traceback():
+    done = subprocess.run(
+        [*COMMAND, "train", "lenet", "--resume"], capture_output=True, text=True, check=False
+    )  # fmt: skip
+    assert done.returncode == 2
+    assert done.stdout == ""
+    assert done.stderr.startswith("tinygrad-cnn: there is no run to resume in runs/lenet\n")
+    assert "Traceback" not in done.stderr
+    assert "  at " not in done.stderr
+
+
+def test_draw(capsys):
+    assert exit_code("draw", "lenet") == 0
+    assert capsys.readouterr().out == "lenet.svg\n"
+    assert ElementTree.parse("lenet.svg").getroot().tag.endswith("svg")
+    for options in ((), ("--level", "op"), ("--level", "op", "--backward")):
+        assert exit_code("draw", "lenet", *options, "--out", f"{len(options)}.dot") == 0
+    block, op, backward = (Path(f"{count}.dot").read_text() for count in (0, 2, 3))
+    assert block.startswith("digraph")
+    assert len(block) < len(op) < len(backward)
+    assert "32" in block
+    assert exit_code("draw", "lenet", "--out", "lenet.bmp") == 2
+    assert ".bmp" in capsys.readouterr().err
+    assert exit_code("draw", "lenet", "--out", "none/lenet.dot") == 2
+    assert "does not exist" in capsys.readouterr().err
+    assert exit_code("draw", "lenet", "--level", "atom") == 2
+
+
+def test_summary(capsys):
+    assert exit_code("summary", "lenet") == 0
+    text = capsys.readouterr().out
+    assert "61,706" in text
+    assert "conv2" in text
+    assert exit_code("summary", "resnet") == 2
+
+
+def test_training_uses_one_thread_and_gives_the_others_back(train, monkeypatch):
+    threadpoolctl = pytest.importorskip("threadpoolctl")
+
+    def threads() -> list[int]:
+        return [pool["num_threads"] for pool in threadpoolctl.threadpool_info() if pool["user_api"] == "blas"]
+
+    before, during = threads(), []
+    monkeypatch.setattr(cli, "fit", lambda *arguments, **settings: during.extend(threads()))
+    monkeypatch.setattr(cli, "_report", lambda *arguments: None)
+    assert train("--epochs", "1") == 0
+    assert set(during) == {1}
+    assert threads() == before
+
+
+def test_help(capsys):
+    for arguments in ((), ("train",), ("draw",), ("summary",)):
+        assert exit_code(*arguments, "--help") == 0
+    text = capsys.readouterr().out
+    for option in ("--epochs", "--batch-size", "--lr", "--seed", "--device", "--out", "--resume", "--backward"):
+        assert option in text
+    assert exit_code() == 2

@@ -1,0 +1,51 @@
+"""A view as text for a terminal: one line for each box, indented by the frames around it."""
+
+from __future__ import annotations
+
+from .view import GraphView, ViewGroup, ViewNode
+
+
+def to_text(view: GraphView) -> str:
+    """The view as an indented list. A box says where its input comes from unless that is the box above it."""
+    groups = {group.id: group for group in view.groups}
+    sources: dict[str, list[str]] = {}
+    for edge in view.edges:
+        sources.setdefault(edge.target, []).append(edge.source)
+    rows: list[tuple[str, str, str]] = []
+    open_frames: list[str] = []
+    previous: list[str] = []
+    for node in view.nodes:
+        path = _path(node.group, groups)
+        common = 0
+        while common < min(len(path), len(open_frames)) and path[common] == open_frames[common]:
+            common += 1
+        for depth in range(common, len(path)):
+            group = groups[path[depth]]
+            rows.append(("  " * depth + _words(group.title, group.name), "", ""))
+        open_frames = path
+        inputs = sources.get(node.id, [])
+        origin = "" if inputs == previous else "from " + ", ".join(inputs) if inputs else ""
+        label = _words(node.title, node.name)
+        notes = [*node.settings, origin] if origin else node.settings
+        rows.append((f"{'  ' * len(path)}{node.id} {label}", _shape(node), ", ".join(notes)))
+        previous = [node.id]
+    widths = [max([len(row[column]) for row in rows if row[1]], default=0) for column in (0, 1)]
+    body = [f"{row[0]:<{widths[0]}}  {row[1]:<{widths[1]}}  {row[2]}".rstrip() for row in rows]
+    return "\n".join([_words(view.describe(), ""), *body])
+
+
+def _words(title: str, name: str) -> str:
+    words = f"{title} {name}" if name and name != title else title
+    return " ".join(words.split())
+
+
+def _shape(node: ViewNode) -> str:
+    return node.shape + (f"  {node.parameters:,} parameters" if node.parameters else "")
+
+
+def _path(group: str, groups: dict[str, ViewGroup]) -> list[str]:
+    path: list[str] = []
+    while group:
+        path.append(group)
+        group = groups[group].parent
+    return path[::-1]

@@ -38,7 +38,7 @@ book: $(call installed,docs)  ## build the site into docs/_build/html, executing
 	$(BIN)/python -m sphinx -b html -W --keep-going -n -E docs docs/_build/html
 
 bench: $(call installed,train)  ## measure speed
-	@for script in benchmarks/*.py; do $(BIN)/python $$script $(ARGS) || exit 1; done
+	@for script in $(filter-out %/harness.py,$(wildcard benchmarks/*.py)); do $(BIN)/python $$script $(ARGS) || exit 1; done
 
 coverage: $(call installed,dev)  ## which lines and branches the suite reaches
 	$(BIN)/python -m pytest --cov --cov-report=term-missing $(ARGS)

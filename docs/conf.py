@@ -26,7 +26,7 @@ nitpick_ignore_regex = [
 # Chapters: executed on every build, for a cache would not notice that the package has changed.
 nb_execution_mode = "force"
 nb_execution_timeout = 120
-nb_execution_raise_on_error = True
+nb_execution_show_tb = True  # a failing cell is a warning, which stops the build at its end with all of them shown
 nb_output_stderr = "remove"  # what libraries say about the machine's fonts and sockets is no part of a chapter
 myst_enable_extensions = ["amsmath", "colon_fence", "deflist", "dollarmath"]
 myst_heading_anchors = 3

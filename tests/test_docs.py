@@ -102,7 +102,7 @@ def test_readme_example(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys:
     (example,) = EXAMPLE.findall((ROOT / "README.md").read_text(encoding="utf-8"))
     exec(compile(example, "README.md", "exec"), {"__name__": "readme"})
     loss, keys = capsys.readouterr().out.split(" ", 1)
-    assert 2.2 < float(loss) < 2.4  # nearly log(10): an untrained network does not know
+    assert 2.0 < float(loss) < 2.6  # about log(10): an untrained network does not know
     assert "conv1.weight" in keys
     assert {path.name for path in tmp_path.iterdir()} == {"lenet5.svg", "step.svg"}
 

@@ -13,7 +13,9 @@ from tinygrad_cnn import nn
 
 def test_symbolic_equals_eager() -> None:
     data = np.random.default_rng(0).normal(size=(2, 1, 8, 8)).astype(np.float32)
-    model = nn.Sequential(nn.Conv2d(1, 3, 3, padding="same"), nn.ReLU(), nn.MaxPool2d(2), nn.Flatten(), nn.Linear(48, 5))
+    model = nn.Sequential(
+        nn.Conv2d(1, 3, 3, padding="same"), nn.ReLU(), nn.MaxPool2d(2), nn.Flatten(), nn.Linear(48, 5)
+    )
     x = tg.symbol((2, 1, 8, 8))
     symbolic = tg.evaluate(model(x), {x: data})
     np.testing.assert_allclose(symbolic.numpy(), model(tg.Tensor(data)).numpy(), rtol=1e-5, atol=1e-6)

@@ -37,7 +37,9 @@ def collector_off() -> Iterator[None]:
 # Element types
 
 
-@pytest.mark.parametrize("function", [lambda x: x * 2.0, lambda x: 1 / x, lambda x: x**2.5, lambda x: np.float64(3) - x])
+@pytest.mark.parametrize(
+    "function", [lambda x: x * 2.0, lambda x: 1 / x, lambda x: x**2.5, lambda x: np.float64(3) - x]
+)
 def test_a_python_number_does_not_widen_float32(function) -> None:
     x = leaf(1.0, 2.0)
     y = function(x)
@@ -214,9 +216,8 @@ def test_a_batched_product_has_the_shape_of_numpy() -> None:
 
 
 def test_a_stride_that_does_not_tile_drops_the_rest() -> None:
-    assert F.conv1d(tg.Tensor(np.ones((1, 1, 7), np.float32)), tg.Tensor(np.ones((1, 1, 3), np.float32)), stride=3).shape == (
-        1, 1, 2,
-    )  # fmt: skip
+    signal, kernel = np.ones((1, 1, 7), np.float32), np.ones((1, 1, 3), np.float32)
+    assert F.conv1d(tg.Tensor(signal), tg.Tensor(kernel), stride=3).shape == (1, 1, 2)
 
 
 # NumPy at the left

@@ -4,7 +4,7 @@ One symbolic graph, three ways to run it; gradients that are graphs themselves; 
 """
 
 from .tensor import Tensor, symbol  # isort: skip - the tensor comes first: operations are made of it
-from . import data, models, nn, optim, testing
+from . import data, io, models, nn, ops, optim, testing, train
 from .autodiff import grad
 from .backend import device
 from .backend.random import seed
@@ -16,6 +16,7 @@ from .errors import (
     GraphError,
     ImmutableError,
     NanError,
+    PositionError,
     ShapeError,
     TinygradCnnError,
 )
@@ -32,14 +33,14 @@ from .summary import summary
 
 __all__ = [
     "ArgumentError", "DTypeError", "DeviceError", "Drawing", "GraphError", "ImmutableError", "NanError",
-    "ShapeError", "Tensor", "TinygradCnnError", "abs", "add", "amax", "amin", "argmax", "argmin",
-    "broadcast_to", "cat", "clip", "concatenate", "data", "detect_nan", "device", "div", "draw", "eq", "erf",
-    "evaluate", "exp", "flatten", "flip", "ge", "gelu", "grad", "gt", "le", "leaky_relu", "load", "log",
-    "log_softmax", "logical_not", "logsumexp", "lt", "matmul", "max", "maximum", "mean", "min", "minimum",
-    "models", "mul", "ne", "neg", "nn", "no_grad", "one_hot", "optim", "pad", "permute", "pow", "relu",
-    "reshape", "save", "scope", "seed", "sigmoid", "sign", "softmax", "softplus", "split", "sqrt", "square",
-    "squeeze", "stack", "std", "sub", "sum", "summary", "symbol", "take_along_dim", "tanh", "testing",
-    "transpose", "unsqueeze", "var", "where",
+    "PositionError", "ShapeError", "Tensor", "TinygradCnnError", "abs", "add", "amax", "amin", "argmax",
+    "argmin", "broadcast_to", "cat", "clip", "concatenate", "data", "detect_nan", "device", "div", "draw", "eq",
+    "erf", "evaluate", "exp", "flatten", "flip", "ge", "gelu", "grad", "gt", "io", "le", "leaky_relu", "load",
+    "log", "log_softmax", "logical_not", "logsumexp", "lt", "matmul", "max", "maximum", "mean", "min",
+    "minimum", "models", "mul", "ne", "neg", "nn", "no_grad", "one_hot", "ops", "optim", "pad", "permute",
+    "pow", "relu", "reshape", "save", "scope", "seed", "sigmoid", "sign", "softmax", "softplus", "split",
+    "sqrt", "square", "squeeze", "stack", "std", "sub", "sum", "summary", "symbol", "take_along_dim", "tanh",
+    "testing", "train", "transpose", "unsqueeze", "var", "where",
 ]  # fmt: skip
 
 __version__ = "0.1.0"

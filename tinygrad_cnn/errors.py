@@ -134,6 +134,10 @@ class ArgumentError(TinygradCnnError, ValueError):
     """An argument has a value that the operation cannot use."""
 
 
+class PositionError(ArgumentError, IndexError):
+    """An index points outside its axis."""
+
+
 class ImmutableError(TinygradCnnError, TypeError):
     """Somebody tried to change a tensor in place."""
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import shutil
 import signal
 import sys
 import threading
@@ -91,8 +92,8 @@ def fit(
         initial_epoch: how many epochs are done already. Set ``train_loader.epoch`` likewise to go on with the orders
             that an uninterrupted training would have seen.
 
-    Ctrl-C ends the training after the step that is running, so the weights are always those of a whole step, and
-    then raises ``KeyboardInterrupt`` as usual; a second Ctrl-C does not wait.
+    Ctrl-C ends the training after the step (or test) that is running, so the weights are always those of a whole step,
+    and then raises ``KeyboardInterrupt`` as usual; a second Ctrl-C does not wait.
 
     Raises :class:`ArgumentError` for fewer ``epochs`` than are done.
     """
@@ -211,7 +212,8 @@ def _bar(batches: int, label: str, progress: bool) -> Iterator[Any]:
     except ImportError:
         yield _NoBar()
         return
-    with tqdm(total=batches, desc=label, unit="batch", leave=False, dynamic_ncols=True) as bar:
+    columns, lines = shutil.get_terminal_size()  # tqdm itself draws nothing where a terminal does not know its size
+    with tqdm(total=batches, desc=label, unit="batch", leave=False, ncols=columns, nrows=lines) as bar:
         yield bar
 
 

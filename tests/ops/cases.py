@@ -157,6 +157,13 @@ ELEMENTWISE = [
         )
         for shape in SHAPES
     ],
+    *[
+        Case(
+            "masked", str(shape), ops.masked, ((shape, signed), (shape, mask)),
+            partial(oracle.elementwise, lambda x, holds: x if holds else 0.0),
+        )
+        for shape in SHAPES
+    ],
     *unary("detach", ops.detach, lambda x: x),
     *unary(
         "cast", lambda x: ops.cast(x, OTHER[str(x.dtype)]), lambda x: x, dtype="other",
@@ -432,6 +439,10 @@ def _winning(image: np.ndarray, settings: Any, value: Callable[[int, Shape], flo
     return result
 
 
+def _winner(settings: tuple[object, ...], x: tg.Tensor) -> tg.Tensor:
+    return ops.apply(MaxPoolWinner(*settings), x, ops.apply(MaxPool(*settings), x))
+
+
 def _max_pools() -> list[Case]:
     cases = []
     for number, (image, *settings) in enumerate(POOLINGS):
@@ -454,8 +465,7 @@ def _max_pools() -> list[Case]:
         cases += [
             one_input("max_pool", f"{number}", partial(ops.apply, MaxPool(*settings)), image, largest, distinct),
             one_input(
-                "max_pool_winner", f"{number}", partial(ops.apply, MaxPoolWinner(*settings)), image, winners,
-                whole_floats, dtype="int64",
+                "max_pool_winner", f"{number}", partial(_winner, settings), image, winners, whole_floats, dtype="int32",
             ),
             Case(
                 "max_pool_gather", f"{number}", partial(ops.apply, MaxPoolGather(*settings)),

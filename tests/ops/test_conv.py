@@ -188,22 +188,32 @@ def test_an_empty_batch():
     np.testing.assert_array_equal(w.grad.numpy(), np.zeros(w.shape))
 
 
-def test_the_batch_in_pieces_gives_the_same(monkeypatch):
+@pytest.mark.parametrize("stride", [1, 2])
+def test_the_batch_in_pieces_gives_the_same(monkeypatch, stride):
     def run():
         x = tg.Tensor(np.linspace(-1, 1, 5 * 2 * 36).reshape(5, 2, 6, 6), requires_grad=True)
         w = tg.Tensor(np.linspace(-2, 1, 3 * 2 * 9).reshape(3, 2, 3, 3), requires_grad=True)
-        y = ops.conv2d(x, w, padding=1)
+        y = ops.conv2d(x, w, stride=stride, padding=1)
         (y * y).sum().backward()
         return [each.numpy() for each in (y, x.grad, w.grad)]
 
     whole = run()
-    calls = []
-    columns = conv_module.columns
-    monkeypatch.setattr(conv_module, "columns", lambda *args: calls.append(1) or columns(*args))
-    monkeypatch.setattr(conv_module, "COLUMN_BYTES", 2 * 2 * 9 * 36 * 8)  # two images
+    calls = {"columns": 0, "add_windows": 0}
+    for name in calls:
+
+        def counted(*args, name=name, function=getattr(conv_module, name)):
+            calls[name] += 1
+            return function(*args)
+
+        monkeypatch.setattr(conv_module, name, counted)
+    two_images = 2 * 2 * 9 * (6 // stride) ** 2 * 8
+    monkeypatch.setattr(conv_module, "COLUMN_BYTES", two_images)
+    monkeypatch.setattr(conv_module, "SPREAD_BYTES", two_images)
     for found, expected in zip(run(), whole, strict=True):
         np.testing.assert_allclose(found, expected, rtol=1e-12)
-    assert len(calls) == 3 + 3  # in the forward pass and for the weight: images 0-1, 2-3, 4
+    # Images 0-1, 2-3, 4, in the forward pass and for the weight. The gradient in the image is collected where the
+    # stride is 1, from a map of three channels, so image by image; else it is added up.
+    assert calls == {1: {"columns": 3 + 3 + 5, "add_windows": 0}, 2: {"columns": 3 + 3, "add_windows": 3}}[stride]
 
 
 def test_inputs_in_another_order_of_memory():

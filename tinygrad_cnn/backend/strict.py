@@ -33,7 +33,7 @@ STRIDE_TRICKS = ("as_strided", "sliding_window_view")
 CONSTANTS = ("bool_", "float32", "float64", "inf", "int32", "int64", "nan", "newaxis", "pi")
 """What is the same object in NumPy and in CuPy."""
 
-METHODS = ("astype", "copy", "max", "min", "reshape", "sum", "transpose")
+METHODS = ("astype", "copy", "max", "min", "reshape", "sum", "transpose", "view")
 """The methods of arrays, likewise."""
 
 _KEYWORDS_OF_NUMPY_ONLY = frozenset({"initial", "subok", "where", "writeable"})

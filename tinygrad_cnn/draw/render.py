@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import importlib
 import re
-from html import escape
 
 from ..extras import MissingPackageError
 
@@ -64,6 +63,8 @@ def tidy_svg(svg: str, title: str, description: str) -> str:
     svg = re.sub(r' id="[^"]*"', "", svg)
     svg = re.sub(r"<title>[^<]*</title>\n?", "", svg)
     svg = re.sub(r'<a xlink:title="([^"]*)">(.*?)</a>', r"<title>\1</title>\2", svg, flags=re.DOTALL)
+    from html import escape
+
     head = f"<title>{escape(title)}</title>\n<desc>{escape(description)}</desc>\n"
     start, end, rest = svg.partition(">")
     return f'{start} role="img" style="max-width:100%;height:auto"{end}\n{head}{rest.lstrip()}'

@@ -5,10 +5,8 @@ The format and its Python package are from Hugging Face; other frameworks read a
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -86,23 +84,24 @@ def write_atomically(path: str | os.PathLike[str], data: bytes) -> None:
 
     Raises :class:`FileError` where it cannot be written.
     """
-    target = Path(path)
-    temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
+    folder, name = os.path.split(os.fspath(path))
+    temporary = os.path.join(folder, f".{name}.{os.getpid()}.tmp")
     try:
         with open(temporary, "wb") as file:
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
-        os.replace(temporary, target)
+        os.replace(temporary, path)
     except OSError as error:
         raise FileError(
             "save",
-            f"{target} cannot be written",
+            f"{os.fspath(path)} cannot be written",
             got=str(error.strerror),
             fix="make the folder first, or choose another",
         ) from error
     finally:
-        temporary.unlink(missing_ok=True)
+        if os.path.exists(temporary):
+            os.remove(temporary)
 
 
 def _contiguous(value: TensorLike) -> np.ndarray:
@@ -114,7 +113,8 @@ def _contiguous(value: TensorLike) -> np.ndarray:
 
 def _bytes(path: str | os.PathLike[str]) -> bytes:
     try:
-        return Path(path).read_bytes()
+        with open(path, "rb") as file:
+            return file.read()
     except OSError as error:
         raise FileError(
             "load", f"{os.fspath(path)} cannot be read", got=str(error.strerror),
@@ -145,11 +145,15 @@ def _arrays(path: str | os.PathLike[str], data: bytes) -> dict[str, np.ndarray]:
 
 def _header(data: bytes) -> tuple[dict[str, Any], int]:
     """The header, and where it ends."""
+    import json
+
     end = 8 + int.from_bytes(data[:8], "little")
     return json.loads(data[8:end]), end
 
 
 def _with_header(header: dict[str, Any], numbers: bytes) -> bytes:
+    import json
+
     text = json.dumps(header, separators=(",", ":")).encode()
     text += b" " * (-len(text) % 8)  # the numbers begin at a multiple of 8 bytes
     return len(text).to_bytes(8, "little") + text + numbers

@@ -8,6 +8,7 @@ from typing import ClassVar
 
 from ..errors import ArgumentError
 from ..ops.conv import conv1d, conv2d, conv3d, conv_transpose1d, conv_transpose2d, conv_transpose3d
+from ..ops.window import per_axis
 from ..tensor import Tensor
 from .init import default_weight
 from .module import Module
@@ -46,12 +47,7 @@ class _ConvNd(Module):
                 expected="both numbers of channels divisible by groups",
             )
         self.in_channels, self.out_channels, self.groups = in_channels, out_channels, groups
-        self.kernel_size = (kernel_size,) * self.axes if isinstance(kernel_size, int) else tuple(kernel_size)
-        if len(self.kernel_size) != self.axes or min(self.kernel_size) < 1:
-            raise ArgumentError(
-                name, "the kernel needs a positive length on each axis", got=f"kernel_size={kernel_size}",
-                expected=f"a number, or {self.axes} of them",
-            )  # fmt: skip
+        self.kernel_size = per_axis(name, "kernel_size", kernel_size, self.axes, least=1)
         self.stride, self.padding, self.dilation = stride, padding, dilation
         first, second = (in_channels, out_channels) if transposed else (out_channels, in_channels)
         shape = (first, second // groups, *self.kernel_size)

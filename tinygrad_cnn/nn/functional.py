@@ -74,12 +74,20 @@ def linear(input: TensorLike, weight: Tensor, bias: Tensor | None = None) -> Ten
 
     Returns ``(..., out_features)``.
 
-    Raises :class:`ShapeError` where the last axis of the input is not ``in_features`` long.
+    Raises :class:`ShapeError` where the last axis of the input is not ``in_features`` long, or weight and bias do not
+    fit together.
 
     >>> linear(Tensor([[1.0, 2.0]]), Tensor([[3.0, 4.0]]), Tensor([0.5]))
     Tensor([[11.5]])
     """
     input = as_tensor(input)
+    if weight.ndim != 2 or (bias is not None and bias.shape != weight.shape[:1]):
+        raise ShapeError(
+            "linear",
+            "weight and bias do not make a layer",
+            got=f"weight {weight.spec!r}" + (f", bias {bias.spec!r}" if bias is not None else ""),
+            expected="weight (out_features, in_features), bias (out_features,)",
+        )
     if not input.ndim or input.shape[-1] != weight.shape[1]:
         raise ShapeError(
             "linear",
@@ -126,7 +134,8 @@ def batch_norm(
     if x.ndim < 2:
         raise ShapeError("batch_norm", "the input has no channel axis", got=repr(x.spec), expected="(N, C, ...)")
     channels = x.shape[1]
-    for name, each in (("running_mean", running_mean), ("running_var", running_var), ("weight", weight)):
+    leaves = {"running_mean": running_mean, "running_var": running_var, "weight": weight, "bias": bias}
+    for name, each in leaves.items():
         if each is not None and each.shape != (channels,):
             raise ShapeError(
                 "batch_norm",

@@ -84,6 +84,8 @@ def _convert(leaf: Tensor, target: str | np.dtype | type) -> None:
         _draw_later(leaf, replace(op, **change), leaf.requires_grad, leaf.name)
     else:
         leaf._become_leaf(leaf.detach().to(target).array, leaf.requires_grad, leaf.name)
+    if leaf.grad is not None:
+        leaf.grad = leaf.grad.detach().to(target)
 
 
 class KeyChanges(NamedTuple):

@@ -38,9 +38,11 @@ from .window import (
     spatial_axes,
 )  # fmt: skip
 
-COLUMN_BYTES = 4 << 20
+COLUMN_BYTES = 1 << 19
 """How large the copied windows may become. They are ``k`` times the image: for a batch of large images that would be
 gigabytes. And a piece that stays in the processor's cache between the copy and the product is faster than a whole."""
+SPREAD_BYTES = 1 << 24
+"""The same for windows that are added up. Larger, because the sums run along the batch."""
 
 
 @dataclass(frozen=True)
@@ -78,9 +80,9 @@ class Convolution(Operation):
         return all(each == 1 for each in (*kernel, *self.stride))
 
 
-def _pieces(n: int, bytes_each: int) -> Iterator[slice]:
-    """The batch in pieces whose columns stay below :data:`COLUMN_BYTES`; at least one piece, if only an empty one."""
-    step = max(1, COLUMN_BYTES // max(1, bytes_each))
+def _pieces(n: int, bytes_each: int, bytes_most: int) -> Iterator[slice]:
+    """The batch in pieces of at most ``bytes_most``, or single samples; at least one piece, if only an empty one."""
+    step = max(1, bytes_most // max(1, bytes_each))
     return (slice(start, min(start + step, n)) for start in range(0, max(n, 1), step))
 
 
@@ -117,7 +119,7 @@ class Conv(Convolution):
             return xp.matmul(filters, pixels).reshape(n, o, *x.shape[2:])  # (N, G, O/G, p) -> (N, O, *P)
         count = self.count(self.name, x.shape[2:], kernel)
         y = xp.empty((n, o, *count), dtype=x.dtype)
-        for piece in _pieces(n, c * math.prod(kernel + count) * x.itemsize):
+        for piece in _pieces(n, c * math.prod(kernel + count) * x.itemsize, COLUMN_BYTES):
             part = x[piece]
             product = xp.matmul(filters, self.columns(xp, part, kernel))  # -> (G, O/G, N * p)
             product = product.reshape(o, part.shape[0], *count)  # -> (O, N, *P)
@@ -168,14 +170,35 @@ class ConvTranspose(Convolution):
             pixels = y.reshape(n, g, o // g, math.prod(count))  # (N, O, *P) -> (N, G, O/G, p)
             image = xp.matmul(filters, pixels).reshape(n, c, *count)  # (N, G, C/G, p) -> (N, C, *P)
             return pad_array(xp, image, ((0, 0), (0, 0), *[(-before, -after) for before, after in self.padding]))
-        image = xp.zeros((n, c, *self.size), dtype=y.dtype)
-        to_batch_first = (1 + len(kernel), *range(1 + len(kernel)), *range(2 + len(kernel), 2 + 2 * len(kernel)))
-        for piece in _pieces(n, c * math.prod(kernel + count) * y.itemsize):
-            part = y[piece]
-            cells = xp.matmul(filters, self.rows(xp, part))  # -> (G, C/G * k, N * p)
-            cells = cells.reshape(c, *kernel, part.shape[0], *count).transpose(to_batch_first)  # -> (N, C, *K, *P)
-            add_windows(image[piece], cells, kernel, self.stride, self.padding, self.dilation)  # -> (N, C, *S)
-        return image
+        if all(each == 1 for each in self.stride) and o * math.prod(self.size) <= 2 * c * math.prod(count):
+            return self._gathered(xp, y, weight)
+        # With the batch as the last axis, the sums below run over long stretches of memory.
+        image = xp.zeros((c, *self.size, n), dtype=y.dtype)
+        batch_last = (*range(1, y.ndim), 0)
+        for piece in _pieces(n, c * math.prod(kernel + count) * y.itemsize, SPREAD_BYTES):
+            part = xp.ascontiguousarray(y[piece].transpose(batch_last))  # (N, O, *P) -> (O, *P, N)
+            cells = xp.matmul(filters, part.reshape(g, o // g, math.prod(part.shape[1:])))  # -> (G, C/G * k, p * N)
+            cells = cells.reshape(c, *kernel, *part.shape[1:])  # -> (C, *K, *P, N)
+            add_windows(image[..., piece], cells, kernel, self.stride, self.padding, self.dilation)  # -> (C, *S, N)
+        return xp.ascontiguousarray(image.transpose(y.ndim - 1, *range(y.ndim - 1)))  # -> (N, C, *S)
+
+    def _gathered(self, xp: Any, y: Array, weight: Array) -> Array:
+        """With stride 1: each pixel collects what the map's places around it give, a convolution with turned kernels.
+
+        Quicker than adding up windows, unless the map has many more numbers than the image.
+        """
+        o, kernel, g = weight.shape[0], weight.shape[2:], self.groups
+        turned = xp.flip(weight, tuple(range(2, weight.ndim)))
+        turned = turned.reshape(g, o // g, weight.shape[1], *kernel)  # (O, C/G, *K) -> (G, O/G, C/G, *K)
+        turned = turned.transpose(0, 2, 1, *range(3, turned.ndim))  # -> (G, C/G, O/G, *K)
+        pairs = []
+        for n, p, k, d, (before, _) in zip(
+            self.size, y.shape[2:], kernel, self.dilation, self.padding, strict=True
+        ):
+            ahead = d * (k - 1) - before
+            pairs.append((ahead, n - p + d * (k - 1) - ahead))
+        same = Conv(self.stride, tuple(pairs), self.dilation, g)
+        return same.forward(xp, y, turned.reshape(weight.shape[1] * g, o // g, *kernel))  # -> (N, C, *S)
 
     def vjp(self, grad: Tensor, output: Tensor, y: Tensor, weight: Tensor) -> tuple[Gradient, ...]:
         settings = (self.stride, self.padding, self.dilation, self.groups)
@@ -205,7 +228,7 @@ class ConvWeight(Convolution):
         (n, c), o, g = x.shape[:2], y.shape[1], self.groups
         k = math.prod(self.kernel)
         weight = xp.zeros((g, o // g, c // g * k), dtype=x.dtype)
-        for piece in _pieces(n, c * k * math.prod(y.shape[2:]) * x.itemsize):
+        for piece in _pieces(n, c * k * math.prod(y.shape[2:]) * x.itemsize, COLUMN_BYTES):
             cells = self.columns(xp, x[piece], self.kernel).transpose(0, 2, 1)  # -> (G, N * p, C/G * k)
             weight += xp.matmul(self.rows(xp, y[piece]), cells)  # (G, O/G, N * p) @ -> (G, O/G, C/G * k)
         return weight.reshape(o, c // g, *self.kernel)

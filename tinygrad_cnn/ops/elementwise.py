@@ -272,7 +272,7 @@ class Relu(Unary):
         return xp.maximum(x, 0)
 
     def vjp(self, grad: Tensor, output: Tensor, x: Tensor) -> tuple[Gradient, ...]:
-        return (where(gt(output, 0.0), grad, 0.0),)
+        return (masked(grad, gt(output, 0.0)),)
 
 
 @dataclass(frozen=True)
@@ -350,7 +350,32 @@ class Where(Operation):
         return xp.where(condition, a, b)
 
     def vjp(self, grad: Tensor, output: Tensor, condition: Tensor, a: Tensor, b: Tensor) -> tuple[Gradient, ...]:
-        return None, lambda: where(condition, grad, 0.0), lambda: where(condition, 0.0, grad)
+        return None, lambda: masked(grad, condition), lambda: masked(grad, logical_not(condition))
+
+
+class Masked(Operation):
+    """``x`` where the mask holds, else 0. Gradient: ``grad``, masked alike."""
+
+    name = "masked"
+
+    def infer(self, x: Spec, mask: Spec) -> Spec:
+        return x
+
+    def forward(self, xp: Any, x: Array, mask: Array) -> Array:
+        return masked_array(x, mask)
+
+    def vjp(self, grad: Tensor, output: Tensor, x: Tensor, mask: Tensor) -> tuple[Gradient, ...]:
+        return masked(grad, mask), None
+
+
+def masked_array(x: Array, mask: Array) -> Array:
+    """``x`` where the mask holds, else 0.
+
+    The bits of each number are and'ed with all ones or all zeros. That is several times faster than ``where``, which
+    has to guess each element's branch, and unlike a product it gives 0 for infinity, too.
+    """
+    bits = np.dtype(f"i{x.dtype.itemsize}")
+    return (x.view(bits) & -mask.astype(bits)).view(x.dtype)
 
 
 class Extremum(Binary):
@@ -362,7 +387,7 @@ class Extremum(Binary):
         wins = gt if isinstance(self, Maximum) else lt
 
         def share(mine: Tensor, other: Tensor) -> Tensor:
-            return where(wins(mine, other), grad, where(eq(mine, other), mul(grad, 0.5), 0.0))
+            return add(masked(grad, wins(mine, other)), masked(mul(grad, 0.5), eq(mine, other)))
 
         return lambda: share(a, b), lambda: share(b, a)
 
@@ -406,9 +431,9 @@ class Clip(Unary):
 
     def vjp(self, grad: Tensor, output: Tensor, x: Tensor) -> tuple[Gradient, ...]:
         if self.min is not None:
-            grad = where(ge(x, self.min), grad, 0.0)
+            grad = masked(grad, ge(x, self.min))
         if self.max is not None:
-            grad = where(le(x, self.max), grad, 0.0)
+            grad = masked(grad, le(x, self.max))
         return (grad,)
 
 
@@ -678,6 +703,15 @@ def where(condition: TensorLike, a: TensorLike, b: TensorLike) -> Tensor:
     a, b = align("where", a, b)
     shape = broadcast_shape("where", condition.spec, a.spec)
     return apply(Where(), broadcast_to(condition, shape), broadcast_to(a, shape), broadcast_to(b, shape))
+
+
+def masked(x: Tensor, mask: Tensor) -> Tensor:
+    """``x`` where the boolean ``mask``, of the same shape, holds, else 0.
+
+    >>> masked(Tensor([1.0, 2.0]), Tensor([True, False]))
+    Tensor([1., 0.])
+    """
+    return apply(Masked(), x, mask)
 
 
 def neg(x: TensorLike) -> Tensor:

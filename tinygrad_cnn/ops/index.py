@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from ..backend import Array
-from ..errors import ArgumentError, DTypeError, GraphError, ShapeError
+from ..errors import ArgumentError, DTypeError, GraphError, PositionError, ShapeError
 from ..graph import Spec
 from ..tensor import Tensor, TensorLike
 from .base import Gradient, Operation, apply, as_tensor
@@ -52,12 +52,12 @@ def _array_key(key: Key, indices: tuple[Array, ...]) -> tuple[Any, ...]:
 
 
 def _check_bounds(name: str, indices: tuple[Array, ...], lengths: list[int], from_end: bool) -> None:
-    """Raise :class:`ArgumentError` for an index outside its axis; ``from_end`` lets -1 mean the last element."""
+    """Raise :class:`PositionError` for an index outside its axis; ``from_end`` lets -1 mean the last element."""
     for array, length in zip(indices, lengths, strict=True):
         if array.size:
             low, high, least = int(array.min()), int(array.max()), -length if from_end else 0
             if low < least or high >= length:
-                raise ArgumentError(
+                raise PositionError(
                     name,
                     f"an index points outside an axis of length {length}",
                     got=f"indices from {low} to {high}",
@@ -181,8 +181,9 @@ def index(x: TensorLike, key: Any) -> Tensor:
 
     The shape of a boolean index's result depends on its values, so it cannot be symbolic.
 
-    Raises :class:`ArgumentError` for a position outside its axis or too many of them, :class:`DTypeError` for an
-    index that is neither an integer nor a boolean, :class:`ShapeError` for indices that do not fit together.
+    Raises :class:`PositionError` (an ``IndexError``) for a position outside its axis, :class:`ArgumentError` for too
+    many of them, :class:`DTypeError` for an index that is neither an integer nor a boolean, :class:`ShapeError` for
+    indices that do not fit together.
 
     >>> x = Tensor([[1, 2, 3], [4, 5, 6]])
     >>> index(x, (0, slice(None, None, -1)))
@@ -280,7 +281,7 @@ def _settled(entry: int | slice, length: int) -> int | Range:
         start, stop, step = entry.indices(length)
         return Range(start, len(range(start, stop, step)), step)
     if not -length <= entry < length:
-        raise ArgumentError(
+        raise PositionError(
             "index",
             f"position {entry} is outside an axis of length {length}",
             got=str(entry),
@@ -297,7 +298,7 @@ def take_along_dim(x: TensorLike, indices: TensorLike, dim: int) -> Tensor:
         indices: integers from 0, of the shape of ``x`` except along ``dim``.
         dim: the axis.
 
-    Raises :class:`ShapeError` where the other axes differ, :class:`ArgumentError` for an index outside the axis.
+    Raises :class:`ShapeError` where the other axes differ, :class:`PositionError` for an index outside the axis.
 
     >>> take_along_dim(Tensor([[1, 2, 3], [4, 5, 6]]), [[2], [0]], 1)
     Tensor([[3],

@@ -15,7 +15,8 @@ from ..backend import Array
 from ..errors import ArgumentError
 from ..graph import Spec
 from ..tensor import Tensor, TensorLike
-from .base import Gradient, Operation, apply, as_tensor, require_float
+from .base import OUTPUT, Gradient, Operation, apply, as_tensor, require_float
+from .elementwise import masked_array
 from .shape import pad_array, reshape
 from .window import (
     Pairs,
@@ -68,7 +69,7 @@ class MaxPool(Pooling):
     """
 
     name = "max_pool"
-    keeps = ((0,),)
+    keeps = ((0, OUTPUT),)
 
     def infer(self, x: Spec) -> Spec:
         name = f"max_pool{len(self.kernel)}d"
@@ -82,13 +83,13 @@ class MaxPool(Pooling):
 
     def vjp(self, grad: Tensor, output: Tensor, x: Tensor) -> tuple[Gradient, ...]:
         settings = (self.kernel, self.stride, self.padding, self.dilation, self.ceil_mode)
-        winner = apply(MaxPoolWinner(*settings), x)
+        winner = apply(MaxPoolWinner(*settings), x, output)
         return (apply(MaxPoolScatter(*settings, size=x.shape[2:]), grad, winner),)
 
 
 @dataclass(frozen=True)
 class MaxPoolWinner(Pooling):
-    """Which cell of the window holds the first of its largest pixels: ``(N, C, *S) -> (N, C, *P)``, integers.
+    """Which cell of the window holds the first of its largest pixels: image and maxima to integers ``(N, C, *P)``.
 
     Cells are counted from 0 in row-major order. Found out in the backward pass, so that inference does not pay for it.
     """
@@ -96,30 +97,21 @@ class MaxPoolWinner(Pooling):
     name = "max_pool_winner"
     differentiable = False
 
-    def infer(self, x: Spec) -> Spec:
-        return Spec((*x.shape[:2], *self.count(self.name, x.shape[2:])), np.dtype(np.int64))
+    def infer(self, x: Spec, largest: Spec) -> Spec:
+        return Spec(largest.shape, np.dtype(np.int32))
 
-    def forward(self, xp: Any, x: Array) -> Array:
-        count = self.count(self.name, x.shape[2:])
-        padded = self.padded(xp, x, count, -math.inf)
-        winner = xp.broadcast_to(self._first_inside(xp, count), (*x.shape[:2], *count))
-        best = xp.full((*x.shape[:2], *count), -math.inf, dtype=x.dtype)
+    def forward(self, xp: Any, x: Array, largest: Array) -> Array:
+        cells = math.prod(self.kernel)
+        left = xp.zeros(largest.shape, dtype=np.int32)  # how many cells are left from the first winner on
         for number, offset in enumerate(offsets(self.kernel)):
-            rival = xp.ascontiguousarray(self.cell(padded, offset, count))  # read three times
-            wins = (rival > best) | (rival != rival)  # NaN is not larger than anything, but it wins
-            winner = xp.where(wins, number, winner)
-            best = xp.maximum(best, rival)
-        return winner
-
-    def _first_inside(self, xp: Any, count: Sizes) -> Array:
-        """The first cell that lies inside the image, at each place: it wins where all pixels are minus infinity."""
-        number = xp.zeros((1,) * len(count), dtype=np.int64)
-        for axis, (p, k, s, (before, _), d) in enumerate(
-            zip(count, self.kernel, self.stride, self.padding, self.dilation, strict=True)
-        ):
-            first = [max(0, math.ceil((before - place * s) / d)) for place in range(p)]
-            number = number * k + xp.asarray(first, dtype=np.int64).reshape(-1, *[1] * (len(count) - axis - 1))
-        return number
+            inside, place = meeting(
+                x.shape[2:], largest.shape[2:], offset, self.stride, self.padding, self.dilation
+            )  # fmt: skip
+            at = (..., *place)
+            pixel = xp.ascontiguousarray(x[(..., *inside)])  # read twice
+            wins = (pixel == largest[at]) | (pixel != pixel)  # NaN equals nothing, but it wins
+            left[at] = xp.maximum(left[at], wins.astype(np.int32) * (cells - number))
+        return cells - left
 
 
 @dataclass(frozen=True)
@@ -140,7 +132,7 @@ class MaxPoolScatter(Pooling):
         for number, offset in enumerate(offsets(self.kernel)):
             inside, place = meeting(self.size, y.shape[2:], offset, self.stride, self.padding, self.dilation)
             at = (..., *place)
-            image[(..., *inside)] += xp.where(winner[at] == number, y[at], 0)
+            image[(..., *inside)] += masked_array(y[at], winner[at] == number)
         return image
 
     def vjp(self, grad: Tensor, output: Tensor, y: Tensor, winner: Tensor) -> tuple[Gradient, ...]:
@@ -162,7 +154,7 @@ class MaxPoolGather(Pooling):
         padded = self.padded(xp, x, count, 0.0)
         picked = xp.zeros(winner.shape, dtype=x.dtype)
         for number, offset in enumerate(offsets(self.kernel)):
-            picked = xp.where(winner == number, self.cell(padded, offset, count), picked)
+            picked += masked_array(self.cell(padded, offset, count), winner == number)
         return picked
 
     def vjp(self, grad: Tensor, output: Tensor, x: Tensor, winner: Tensor) -> tuple[Gradient, ...]:

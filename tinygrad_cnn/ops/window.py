@@ -204,15 +204,16 @@ def meeting(
 
 
 def add_windows(image: Array, windows: Array, kernel: Sizes, stride: Sizes, padding: Pairs, dilation: Sizes) -> None:
-    """Add each window to the image at the place that it was taken from: ``(N, C, *K, *P)`` into ``(N, C, *S)``.
+    """Add each window to the image at the place that it was taken from: ``(C, *K, *P, N)`` into ``(C, *S, N)``.
 
     The adjoint of padding and taking windows. Pixels that several windows saw receive the sum; what falls on the
     padding is dropped. One addition for each cell of the kernel, over all places at once.
     """
-    size, count = image.shape[2:], windows.shape[2 + len(kernel) :]
+    axes = len(kernel)
+    size, count = image.shape[1 : 1 + axes], windows.shape[1 + axes : 1 + 2 * axes]
     for offset in offsets(kernel):
         inside, place = meeting(size, count, offset, stride, padding, dilation)
-        image[(..., *inside)] += windows[(slice(None), slice(None), *offset, *place)]
+        image[(slice(None), *inside)] += windows[(slice(None), *offset, *place)]
 
 
 def along_axes(
@@ -272,9 +273,11 @@ class Fold(Operation):
         return Spec((*x.shape[:2], *self.size), x.dtype)
 
     def forward(self, xp: Any, x: Array) -> Array:
-        image = xp.zeros((*x.shape[:2], *self.size), dtype=x.dtype)
-        add_windows(image, x, self.kernel, self.stride, self.padding, self.dilation)
-        return image
+        n, c = x.shape[:2]
+        image = xp.zeros((c, *self.size, n), dtype=x.dtype)
+        batch_last = (*range(1, x.ndim), 0)
+        add_windows(image, x.transpose(batch_last), self.kernel, self.stride, self.padding, self.dilation)
+        return xp.ascontiguousarray(image.transpose(image.ndim - 1, *range(image.ndim - 1)))  # -> (N, C, *S)
 
     def vjp(self, grad: Tensor, output: Tensor, x: Tensor) -> tuple[Gradient, ...]:
         return (apply(Unfold(self.kernel, self.stride, self.padding, self.dilation), grad),)

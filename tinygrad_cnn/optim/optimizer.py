@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-from ..errors import ArgumentError, GraphError
+from ..errors import ArgumentError, GraphError, ShapeError
 from ..mode import no_grad
-from ..ops.base import full_like
+from ..ops.base import as_tensor, full_like
 from ..ops.elementwise import sqrt
 from ..tensor import Tensor, TensorLike
 
@@ -77,7 +77,7 @@ class Optimizer:
         return {name: tensor.detach() for name, tensor in self.state.items()}
 
     def load_state_dict(self, state: Mapping[str, TensorLike]) -> None:
-        """Take over what :meth:`state_dict` gave.
+        """Take over what :meth:`state_dict` gave. Nothing is changed unless everything fits.
 
         Raises :class:`ArgumentError` where the names differ, :class:`ShapeError` where shapes do.
         """
@@ -88,8 +88,19 @@ class Optimizer:
                 got=f"{len(state)} entries {sorted(state)[:4]}",
                 expected=f"{len(self.state)} entries {sorted(self.state)[:4]}",
             )
-        for name, value in state.items():
-            self.state[name].assign(value)
+        values = {name: as_tensor(value).detach() for name, value in state.items()}
+        for name, value in values.items():
+            if value.shape != self.state[name].shape:
+                raise ShapeError(
+                    f"{type(self).__name__}.load_state_dict",
+                    f"{name} has another shape",
+                    got=repr(value.spec),
+                    expected=repr(self.state[name].spec),
+                    fix="make the optimiser for the parameters that it was saved with",
+                )
+        for name, value in values.items():
+            own = self.state[name]
+            own.assign(value.to(own.dtype).to(own.device))
 
 
 class SGD(Optimizer):

@@ -91,7 +91,7 @@ before""",
           fix       flatten the input to (N, features) first, or make the layer with that many in_features""",
     ),
     "backward of many numbers": (
-        lambda: (tg.Tensor([1.0, 2.0], requires_grad=True) * 2).backward(),
+        lambda: (tg.Tensor([1.0, 2.0], requires_grad=True) * 2).backward(None),
         ValueError,
         """\
         backward: only a tensor of one element has a gradient without further ado

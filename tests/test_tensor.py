@@ -159,6 +159,9 @@ def test_assign_replaces_the_numbers_of_a_leaf() -> None:
         x.assign(tg.Tensor([1, 2]))
     with pytest.raises(tg.GraphError, match="only leaves"):
         (x * 2).assign([1.0, 2.0])
+    elsewhere = tg.Tensor([1.0, 2.0], device="cpu" if x.device == "strict" else "strict")
+    with pytest.raises(tg.DeviceError, match="cannot take numbers on"):
+        x.assign(elsewhere)
 
 
 def test_a_gradient_finds_its_leaf_after_an_assignment() -> None:

@@ -12,8 +12,8 @@ and can be differentiated again.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from typing import overload
 
 from .errors import GraphError, ShapeError
@@ -101,48 +101,32 @@ def _gradients(
     name: str, output: Tensor, grad_output: object, wanted_by: Callable[[Node], Tensor | None]
 ) -> dict[Node, Tensor]:
     """The gradient in each node that ``output`` depends on and that some tensor wants it of."""
-    order = topological_order([output.node], follow=_passes_gradient)
+    order = topological_order([output.node], differentiable=True)
     wanted = {node for node in order if wanted_by(node) is not None}
     on_the_way = set(wanted)  # wanted nodes and all that depend on one: only these need a gradient
     for node in order:
         if not on_the_way.isdisjoint(node.inputs):
             on_the_way.add(node)
 
-    table = {output.node: _seed(name, output, grad_output)}
+    seed = _seed(name, output, grad_output)
+    table = {output.node: seed} if output.node in on_the_way else {}
     found: dict[Node, Tensor] = {}
-    named = output.symbolic or current_mode().record  # else the rules' operations leave no nodes behind
+    pass_on = _pass_on_in_scope if output.symbolic or current_mode().record else _pass_on
     for node in reversed(order):
         gradient = table.pop(node, None)
-        if gradient is None or node not in on_the_way:
+        if gradient is None:
             continue
         if node in wanted:
             found[node] = gradient
         if node.inputs:
-            with _gradient_scope(node, output.symbolic) if named else _NOTHING:
-                for parent, part in _ask_rule(node, gradient, on_the_way):
-                    table[parent] = _sum(table.get(parent), part)
+            pass_on(node, gradient, on_the_way, table)
     return found
 
 
-_NOTHING = nullcontext()
-
-
-@contextmanager
-def _gradient_scope(node: Node, symbolic: bool) -> Iterator[None]:
-    """Nodes of a gradient rule belong to the block of the node that they are the gradient of."""
-    with exact_scope(f"gradient/{node.scope}".rstrip("/")), describing() if symbolic else _NOTHING:
-        yield
-
-
-def _passes_gradient(node: Node) -> bool:
-    return node.requires_grad
-
-
-def _ask_rule(node: Node, gradient: Tensor, on_the_way: set[Node]) -> list[tuple[Node, Tensor]]:
-    """What the rule of the node's operation gives for each input whose gradient is needed."""
+def _pass_on(node: Node, gradient: Tensor, on_the_way: set[Node], table: dict[Node, Tensor]) -> None:
+    """Ask the rule of the node's operation, and add what it gives to the gradients of the inputs."""
     output = Tensor._from_node(node, node.value)
     inputs = [Tensor._from_node(parent, parent.value) for parent in node.inputs]
-    answers = []
     try:
         for parent, answer in zip(node.inputs, node.op.vjp(gradient, output, *inputs), strict=True):
             if answer is not None and parent in on_the_way:
@@ -155,11 +139,17 @@ def _ask_rule(node: Node, gradient: Tensor, on_the_way: set[Node]) -> list[tuple
                         expected=repr(parent.spec),
                         fix=f"correct vjp of {type(node.op).__name__}; a broadcast needs its own broadcast_to node",
                     )
-                answers.append((parent, part))
+                total = table.get(parent)
+                table[parent] = part if total is None else _sum(total, part)
     except Exception as error:
         error.add_note(f"  in the gradient of {node.op}, called {node.where}")
         raise
-    return answers
+
+
+def _pass_on_in_scope(node: Node, gradient: Tensor, on_the_way: set[Node], table: dict[Node, Tensor]) -> None:
+    """The same where the rule's operations become nodes: they belong to the block that they are the gradient of."""
+    with exact_scope(f"gradient/{node.scope}".rstrip("/")), describing() if node.symbolic else nullcontext():
+        _pass_on(node, gradient, on_the_way, table)
 
 
 def _sum(total: Tensor | None, part: Tensor) -> Tensor:

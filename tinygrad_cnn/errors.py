@@ -51,15 +51,7 @@ class Place(NamedTuple):
         return f"{self.file}, line {self.line}" + (f": {self.text}" if self.text else "")
 
 
-class _IsOurs(dict[str, bool]):
-    """Whether a file belongs to this package, remembered for each file: every recorded operation asks."""
-
-    def __missing__(self, file: str) -> bool:
-        self[file] = file.startswith(PACKAGE)
-        return self[file]
-
-
-_is_ours = _IsOurs()
+_our_files: set[str] = set()  # files of this package that were met: every recorded operation asks, so they are kept
 
 
 def user_place() -> Place | None:
@@ -67,8 +59,10 @@ def user_place() -> Place | None:
     frame: FrameType | None = sys._getframe(1)
     while frame is not None:
         code = frame.f_code
-        if not _is_ours[code.co_filename]:
-            return tuple.__new__(Place, (code, frame.f_lasti))  # the usual constructor takes twice as long
+        if code.co_filename not in _our_files:
+            if not code.co_filename.startswith(PACKAGE):
+                return tuple.__new__(Place, (code, frame.f_lasti))  # the usual constructor takes twice as long
+            _our_files.add(code.co_filename)
         frame = frame.f_back
     return None
 

@@ -10,7 +10,7 @@ keeps them only when it is a leaf, or when the gradient rule of some operation w
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, NamedTuple
 from weakref import ReferenceType
 
@@ -95,17 +95,18 @@ class Node:
         return f"<Node {self.op}{name} -> {self.spec}>"
 
 
-def topological_order(outputs: Iterable[Node], follow: Callable[[Node], bool] | None = None) -> list[Node]:
+def topological_order(outputs: Iterable[Node], differentiable: bool = False) -> list[Node]:
     """All nodes that the outputs rest on, each after its inputs.
 
     The walk goes depth first, inputs from left to right, so the order is the same in every run. It keeps its own
-    stack: a graph may be deeper than Python's recursion limit. ``follow`` may shut out nodes, with all below them.
+    stack: a graph may be deeper than Python's recursion limit. With ``differentiable``, nodes that no gradient flows
+    through are left out, with all that only they rest on.
     """
     order: list[Node] = []
     entered: set[Node] = set()
     opened: list[Node] = []  # the path from an output down to where the walk is
     stack: list[Node | None] = []
-    stack.extend([node for node in outputs if follow is None or follow(node)][::-1])
+    stack.extend([node for node in outputs if node.requires_grad or not differentiable][::-1])
     while stack:
         node = stack.pop()
         if node is None:  # everything below the last node of the path is in order
@@ -114,7 +115,7 @@ def topological_order(outputs: Iterable[Node], follow: Callable[[Node], bool] | 
             entered.add(node)
             opened.append(node)
             stack.append(None)
-            stack.extend(
-                [each for each in node.inputs[::-1] if each not in entered and (follow is None or follow(each))]
-            )
+            for parent in node.inputs[::-1]:
+                if parent not in entered and (parent.requires_grad or not differentiable):
+                    stack.append(parent)  # noqa: PERF401 - for one or two inputs a list costs more than it saves
     return order

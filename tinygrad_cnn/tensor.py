@@ -12,7 +12,7 @@ from weakref import ref
 import numpy as np
 
 from .backend import Array, device_of, get_device, is_array, is_device_name, move
-from .errors import ArgumentError, DTypeError, GraphError, ImmutableError, ShapeError
+from .errors import ArgumentError, DeviceError, DTypeError, GraphError, ImmutableError, ShapeError
 from .graph import Node, Spec
 
 if TYPE_CHECKING:
@@ -329,8 +329,8 @@ class Tensor:
         Graphs made before keep the old numbers, so their gradients stay right. While a graph is only described
         (``value`` is symbolic) nothing is written.
 
-        Raises :class:`ShapeError` or :class:`DTypeError` where ``value`` does not fit, :class:`GraphError` for a
-        computed tensor.
+        Raises :class:`ShapeError`, :class:`DTypeError` or :class:`DeviceError` where ``value`` does not fit,
+        :class:`GraphError` for a computed tensor.
 
         >>> x = Tensor([1.0, 2.0])
         >>> x.assign(x * 10)
@@ -339,7 +339,8 @@ class Tensor:
         if not self.is_leaf or self.symbolic:
             raise GraphError("assign", "only leaves can be given new numbers", got=f"the result of {self.node.op}")
         value = ops.as_tensor(value) if not ops.is_number(value) else ops.full_like(self, value)
-        ops.require_same_dtype("assign", self.spec, value.spec)
+        if value.dtype != self.dtype:
+            ops.require_same_dtype("assign", self.spec, value.spec)
         if value.shape != self.shape:
             raise ShapeError(
                 "assign",
@@ -349,6 +350,12 @@ class Tensor:
                 fix="reshape or broadcast the value first",
             )
         if not value.symbolic:
+            if self._array is not None and type(value.array) is not type(self._array):
+                raise DeviceError(
+                    "assign",
+                    f"a tensor on {self.device!r} cannot take numbers on {value.device!r}",
+                    fix=f"move them first: value.to({self.device!r})",
+                )
             self._become_leaf(value.array, self.requires_grad, self.name)
         return self
 

@@ -73,13 +73,13 @@ def test_the_gradient_of_cross_entropy_is_softmax_less_target():
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
-@pytest.mark.parametrize("size", [40.0, 1000.0])
+@pytest.mark.parametrize("size", [40.0, 1000.0, 1e6])
 def test_extreme_logits_give_finite_losses_and_gradients(size, dtype):
     x = tg.Tensor([[size, -size], [-size, size], [size, size]], dtype=dtype, requires_grad=True)
     loss = F.cross_entropy(x, tg.Tensor([0, 0, 1]), "none")
-    np.testing.assert_allclose(loss.numpy(), [0.0, 2 * size, math.log(2)], rtol=1e-4, atol=1e-30)
+    np.testing.assert_allclose(loss.numpy(), [0.0, 2 * size, math.log(2)], rtol=1e-6, atol=1e-30)
     loss.sum().backward()
-    np.testing.assert_allclose(x.grad.numpy(), [[0, 0], [-1, 1], [0.5, -0.5]], atol=1e-4)
+    np.testing.assert_allclose(x.grad.numpy(), [[0, 0], [-1, 1], [0.5, -0.5]], atol=1e-6)
 
     x = tg.Tensor([size, -size, size, -size], dtype=dtype, requires_grad=True)
     loss = F.binary_cross_entropy_with_logits(x, tg.Tensor([1.0, 1.0, 0.0, 0.0], dtype=dtype), "none")

@@ -18,7 +18,7 @@ from tests import oracles as window_oracle
 from tinygrad_cnn import ops
 from tinygrad_cnn.ops.conv import Conv, ConvTranspose, ConvWeight
 from tinygrad_cnn.ops.index import AddAlongDim, Index, IndexAdd
-from tinygrad_cnn.ops.pool import AvgPool, AvgPoolAdjoint, MaxPool, MaxPoolGather, MaxPoolScatter, MaxPoolWinner
+from tinygrad_cnn.ops.pool import AvgPool, AvgPoolAdjoint, MaxPool, MaxPoolGather, MaxPoolScatter
 from tinygrad_cnn.ops.random import Initial, uniform_like
 from tinygrad_cnn.ops.shape import Pad
 from tinygrad_cnn.ops.window import Fold, Unfold
@@ -230,6 +230,11 @@ def one_input(name: str, label: str, function: Callable[..., Any], given: Shape,
     return Case(name, f"{given} {label}".strip(), function, ((given, draw),), expected, **more)
 
 
+REDUCE += [
+    one_input("log_softmax", f"along {dim}", partial(ops.log_softmax, dim=dim), given, partial(oracle.log_softmax, dim))
+    for given, dim in [((4,), 0), ((2, 3), 1), ((3, 2, 2), 1), ((2, 3), 0), ((2, 1), 1), ((0, 3), 1), ((3, 0), 1)]
+]
+
 SHAPE = [
     *[
         one_input("reshape", f"to {to}", partial(ops.reshape, shape=to), given, partial(oracle.reshaped, shape=to))
@@ -423,59 +428,47 @@ def _windows() -> list[Case]:
     return cases
 
 
-def _winning(image: np.ndarray, settings: Any, value: Callable[[int, Shape], float]) -> np.ndarray:
-    """For each window something about the first of its largest pixels: ``value(number of the cell, pixel)``."""
+def _winning(image: np.ndarray, settings: Any, value: Callable[[Shape], float]) -> np.ndarray:
+    """For each window something about the first of its largest pixels."""
     *window, ceil_mode = settings
     places = window_oracle.count_places(image.shape[2:], *window, ceil_mode)
     result = np.zeros((*image.shape[:2], *places))
     for n, c, *place in np.ndindex(*result.shape):
         best = None
-        for number, (_, pixel) in enumerate(window_oracle.cells(tuple(place), *window)):
+        for _, pixel in window_oracle.cells(tuple(place), *window):
             inside = window_oracle.inside(pixel, image.shape[2:])
-            if inside and (best is None or image[(n, c, *pixel)] > image[(n, c, *best[1])]):
-                best = number, pixel
+            if inside and (best is None or image[(n, c, *pixel)] > image[(n, c, *best)]):
+                best = pixel
         assert best is not None
-        result[(n, c, *place)] = value(best[0], (n, c, *best[1]))
+        result[(n, c, *place)] = value((n, c, *best))
     return result
 
 
-def _winner(settings: tuple[object, ...], x: tg.Tensor) -> tg.Tensor:
-    return ops.apply(MaxPoolWinner(*settings), x, ops.apply(MaxPool(*settings), x))
+def _in_scene(op: Any, scene: np.ndarray, settings: tuple[Any, ...], x: tg.Tensor) -> tg.Tensor:
+    """The operation on ``x``, where the windows of another image, the scene, say who wins."""
+    image = tg.Tensor(scene, dtype=x.dtype, device=None if x.symbolic else x.device)
+    return ops.apply(op, x, image, ops.apply(MaxPool(*settings), image))
 
 
 def _max_pools() -> list[Case]:
     cases = []
     for number, (image, *settings) in enumerate(POOLINGS):
         places = (*image[:2], *window_oracle.count_places(image[2:], *settings))
-        scene = distinct(np.random.default_rng(2), image)  # the winners are its
+        scene = whole_floats(np.random.default_rng(2), image)  # some pixels are equal: the first wins
 
-        def winners(x: np.ndarray, settings: Any = settings) -> np.ndarray:
-            return _winning(x, settings, lambda cell, pixel: cell).astype(np.int64)
+        def gather(x: np.ndarray, settings: Any = settings, scene: Any = scene) -> np.ndarray:
+            return _winning(scene, settings, lambda pixel: x[pixel])
 
-        def given(random: np.random.Generator, shape: Shape, winners: Any = winners, scene: Any = scene) -> np.ndarray:
-            return winners(scene)
-
-        def gather(x: np.ndarray, winner: Any, settings: Any = settings, scene: Any = scene) -> np.ndarray:
-            return _winning(scene, settings, lambda cell, pixel: x[pixel])
-
-        def scatter(y: np.ndarray, winner: Any, gather: Any = gather, image: Shape = image) -> np.ndarray:
-            return oracle.adjoint(lambda x: gather(x, winner), image, y)
+        def scatter(y: np.ndarray, gather: Any = gather, image: Shape = image) -> np.ndarray:
+            return oracle.adjoint(gather, image, y)
 
         largest = partial(lambda settings, x: window_oracle.max_pool_nd(x.astype(float), *settings), settings)
+        collect, spread = MaxPoolGather(*settings), MaxPoolScatter(*settings, size=image[2:])
         cases += [
             one_input("max_pool", f"{number}", partial(ops.apply, MaxPool(*settings)), image, largest, distinct),
-            one_input(
-                "max_pool_winner", f"{number}", partial(_winner, settings), image, winners, whole_floats, dtype="int32",
-            ),
-            Case(
-                "max_pool_gather", f"{number}", partial(ops.apply, MaxPoolGather(*settings)),
-                ((image, signed), (places, given)), gather,
-            ),
-            Case(
-                "max_pool_scatter", f"{number}", partial(ops.apply, MaxPoolScatter(*settings, size=image[2:])),
-                ((places, signed), (places, given)), scatter,
-            ),
-        ]  # fmt: skip
+            one_input(collect.name, f"{number}", partial(_in_scene, collect, scene, settings), image, gather),
+            one_input(spread.name, f"{number}", partial(_in_scene, spread, scene, settings), places, scatter),
+        ]
     return cases
 
 

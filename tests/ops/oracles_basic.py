@@ -43,6 +43,14 @@ def logsumexp(values: list[float]) -> float:
     return math.log(sum(math.exp(value) for value in values))
 
 
+def log_softmax(dim: int, x: np.ndarray) -> np.ndarray:
+    result = np.empty(x.shape)
+    for place in np.ndindex(*x.shape):
+        along = [x[(*place[:dim], other, *place[dim + 1 :])].item() for other in range(x.shape[dim])]
+        result[place] = x[place] - logsumexp(along)
+    return result
+
+
 def first_largest(values: list[float]) -> int:
     return values.index(max(values))
 

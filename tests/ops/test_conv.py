@@ -199,13 +199,16 @@ def test_the_batch_in_pieces_gives_the_same(monkeypatch, stride):
 
     whole = run()
     calls = {"columns": 0, "add_windows": 0}
-    for name in calls:
 
-        def counted(*args, name=name, function=getattr(conv_module, name)):
+    def count(name, function):
+        def counted(*args):
             calls[name] += 1
             return function(*args)
 
         monkeypatch.setattr(conv_module, name, counted)
+
+    for name in calls:
+        count(name, getattr(conv_module, name))
     two_images = 2 * 2 * 9 * (6 // stride) ** 2 * 8
     monkeypatch.setattr(conv_module, "COLUMN_BYTES", two_images)
     monkeypatch.setattr(conv_module, "SPREAD_BYTES", two_images)

@@ -37,6 +37,7 @@ LAYERS: list[tuple[str, Build, Shape]] = [
     ("AvgPool2d", lambda nn: nn.AvgPool2d(3, 2, 1, True, False), (2, 3, 6, 7)),
     ("AvgPool3d", lambda nn: nn.AvgPool3d(2), (1, 2, 4, 4, 5)),
     ("BatchNorm1d", lambda nn: nn.BatchNorm1d(3), (5, 3)),
+    ("BatchNorm1d of nothing", lambda nn: nn.BatchNorm1d(3), (0, 3)),
     ("BatchNorm1d of signals", lambda nn: nn.BatchNorm1d(3, eps=1e-2, momentum=0.3), (2, 3, 4)),
     ("BatchNorm2d", lambda nn: nn.BatchNorm2d(3), (2, 3, 4, 1)),
     ("BatchNorm2d not affine", lambda nn: nn.BatchNorm2d(3, affine=False), (2, 3, 2, 2)),

@@ -149,10 +149,10 @@ def batch_norm(
     batch = training or running_mean is None or running_var is None
     if batch:
         count = x.numel() // channels if channels else 0
-        if count < 2:
+        if count == 1:
             raise ArgumentError(
                 "batch_norm",
-                f"{count} values per channel have no variance to normalise by",
+                "1 value per channel has no variance to normalise by",
                 got=repr(x.spec),
                 expected="two or more values for each channel in training",
                 fix="use a larger batch, or model.eval() for single examples",
@@ -160,7 +160,7 @@ def batch_norm(
         center = mean(x, dims, keepdim=True)
         distance = sub(x, center)
         variance = mean(square(distance), dims, keepdim=True)
-        if training and running_mean is not None and running_var is not None:
+        if training and count and running_mean is not None and running_var is not None:
             with no_grad(), scope("statistics"):
                 unbiased = mul(variance.detach(), count / (count - 1))
                 for running, now in ((running_mean, center.detach()), (running_var, unbiased)):

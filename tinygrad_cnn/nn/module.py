@@ -120,14 +120,19 @@ class Module:
     def __call__(self, *inputs: Any, **settings: Any) -> Any:
         own = vars(self).get("_scope")
         if own is None:  # no parent has named this module: it is the root
-            self._name_parts()
+            if "_named" not in vars(self):
+                self._name_parts()
             own = type(self).__name__.lower()
         symbolic = any(isinstance(each, Tensor) and each.symbolic for each in (*inputs, *settings.values()))
         with scope(own), describing() if symbolic else nullcontext():
             return self.forward(*inputs, **settings)
 
     def _name_parts(self) -> None:
-        """Tell parameters their full names and modules their scopes: the names under which the parent holds them."""
+        """Tell parameters their full names and modules their scopes: the names under which the parent holds them.
+
+        It is done at the first call. A part that comes later has its class for a scope.
+        """
+        vars(self)["_named"] = True
         for path, module in self.named_modules():
             for name, part in module._parts():
                 if isinstance(part, Module):
@@ -140,7 +145,10 @@ class Module:
     def _parts(self) -> Iterator[tuple[str, Module | Parameter | Buffer]]:
         """The module's own parts, by name, in the order in which they were set."""
         for name, value in vars(self).items():
-            yield from _found_in(name, value)
+            if isinstance(value, Module | Parameter | Buffer):
+                yield name, value
+            elif isinstance(value, list | tuple | dict):
+                yield from _found_in(name, value)
 
     def named_children(self) -> Iterator[tuple[str, Module]]:
         """The modules that this one holds directly."""

@@ -5,8 +5,8 @@ from .base import (
     require_same_dtype,
 )
 from .elementwise import (
-    UFUNCS, abs, add, cast, clip, detach, div, eq, erf, exp, ge, gelu, gt, le, leaky_relu, log, logical_not, lt,
-    masked, maximum, minimum, mul, ne, neg, pow, relu, sigmoid, sign, softplus, sqrt, square, sub, tanh, to_device, where,
+    UFUNCS, abs, add, cast, clip, detach, div, eq, erf, exp, ge, gelu, gt, le, leaky_relu, log, logical_not, lt, masked,
+    maximum, minimum, mul, ne, neg, pow, relu, sigmoid, sign, softplus, sqrt, square, sub, tanh, to_device, where,
 )
 from .shape import (
     broadcast_to, cat, concatenate, flatten, flip, pad, permute, reshape, split, squeeze, stack, transpose, unsqueeze,
@@ -27,9 +27,9 @@ __all__ = [
     "avg_pool3d", "broadcast_to", "cast", "cat", "clip", "concatenate", "conv1d", "conv2d", "conv3d",
     "conv_transpose1d", "conv_transpose2d", "conv_transpose3d", "detach", "div", "dropout", "eq", "erf", "exp",
     "flatten", "flip", "fold", "full_like", "ge", "gelu", "gt", "index", "is_number", "le", "leaky_relu", "log",
-    "log_softmax", "logical_not", "logsumexp", "lt", "masked", "matmul", "max", "max_pool1d", "max_pool2d", "max_pool3d",
-    "maximum", "mean", "min", "minimum", "mul", "ne", "neg", "one_hot", "pad", "permute", "pow", "relu",
-    "require_float", "require_same_dtype", "reshape", "sigmoid", "sign", "softmax", "softplus", "split", "sqrt",
-    "square", "squeeze", "stack", "std", "sub", "sum", "take_along_dim", "tanh", "to_device", "transpose",
-    "unfold", "unsqueeze", "var", "where",
+    "log_softmax", "logical_not", "logsumexp", "lt", "masked", "matmul", "max", "max_pool1d", "max_pool2d",
+    "max_pool3d", "maximum", "mean", "min", "minimum", "mul", "ne", "neg", "one_hot", "pad", "permute", "pow",
+    "relu", "require_float", "require_same_dtype", "reshape", "sigmoid", "sign", "softmax", "softplus", "split",
+    "sqrt", "square", "squeeze", "stack", "std", "sub", "sum", "take_along_dim", "tanh", "to_device",
+    "transpose", "unfold", "unsqueeze", "var", "where",
 ]  # fmt: skip

@@ -29,7 +29,7 @@ from ..backend import Array, Device, device_of, get_device
 from ..errors import DeviceError, DTypeError, NanError, ShapeError, user_place
 from ..graph import Node, Spec
 from ..mode import current_mode
-from ..tensor import Tensor
+from ..tensor import Number, Tensor
 
 OUTPUT = -1
 """Stands for the operation's own result in :attr:`Operation.keeps`."""
@@ -41,7 +41,7 @@ OPERATIONS: dict[str, type[Operation]] = {}
 """Every operation by name, in the order of definition: the one table that tests and documentation are made from."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, init=False)
 class Operation:
     """One operation with its hyper-parameters. Subclasses give the rules; the module's text explains them."""
 
@@ -73,6 +73,9 @@ class Operation:
     def __str__(self) -> str:
         settings = ", ".join(f"{field.name}={getattr(self, field.name)!r}" for field in fields(self) if field.repr)
         return f"{self.name}({settings})" if settings else self.name
+
+
+_NUMPY_SCALAR = np.generic
 
 
 def apply(op: Operation, *inputs: Tensor, like: Tensor | None = None) -> Tensor:
@@ -109,7 +112,7 @@ def apply(op: Operation, *inputs: Tensor, like: Tensor | None = None) -> Tensor:
             break
     device = device_of(arrays[0]) if arrays else get_device(None if like is None else like.device)
     array = _watched(op, device, arrays) if mode.detect_nan else op.forward(device.xp, *arrays)
-    if isinstance(array, np.generic):  # NumPy turns results without axes into scalars
+    if isinstance(array, _NUMPY_SCALAR):  # NumPy turns results without axes into scalars
         array = np.asarray(array)
     if not requires_grad:
         return Tensor._from_node(Node(CONSTANT, (), spec, array), array)
@@ -118,10 +121,10 @@ def apply(op: Operation, *inputs: Tensor, like: Tensor | None = None) -> Tensor:
     for parent, reads in zip(nodes, op.keeps):  # noqa: B905 - `keeps` may be shorter: the rest reads nothing
         if parent.requires_grad:
             for read in reads:
-                if read == OUTPUT:
-                    node.value = array
-                else:
+                if read >= 0:
                     nodes[read].value = arrays[read]
+                else:
+                    node.value = array
     return Tensor._from_node(node, array)
 
 
@@ -208,7 +211,7 @@ SYMBOL = Symbol()
 class Full(Operation):
     """One number everywhere. Python numbers in a formula become this; it takes the room of one element."""
 
-    value: float | int | bool
+    value: Number
     shape: tuple[int, ...]
     dtype: np.dtype
     name = "full"
@@ -222,36 +225,41 @@ class Full(Operation):
         return xp.broadcast_to(number, self.shape) if self.shape else number
 
 
-def full_like(like: Tensor, value: float | int | bool, shape: tuple[int, ...] | None = None) -> Tensor:
+def full_like(like: Tensor, value: Number, shape: tuple[int, ...] | None = None) -> Tensor:
     """A tensor of one number, with the element type and device of ``like``, and its shape unless one is given.
 
     Raises :class:`DTypeError` where the element type cannot hold the number, as int64 cannot hold 0.5.
     """
     node = like.node
     spec = node.spec if shape is None or shape == node.spec.shape else Spec(shape, node.spec.dtype)
-    if spec.dtype.kind != "f" and not _holds(spec.dtype, value):
+    if spec.dtype.kind == "f":
+        value = float(value)
+    elif not _holds(spec.dtype, value):
         raise DTypeError(
             "number",
             f"{value!r} does not fit into a tensor of {spec.dtype}",
             got=f"{like.spec} and the Python number {value!r}",
             fix='convert the tensor first: tensor.to("float32")',
         )
+    else:
+        value = bool(value) if spec.dtype.kind == "b" else int(value)
     if node.symbolic:
         op = Full(value, spec.shape, spec.dtype)
         return Tensor._from_node(Node(op, (), spec, symbolic=True, scope=current_mode().scope), None)
-    minus_zero = value == 0 and math.copysign(1.0, value) < 0  # equal to 0, but not the same
-    constant = _constant(value, type(value).__name__, minus_zero, spec, like.device)
+    array = like._array
+    minus_zero = not value and math.copysign(1.0, value) < 0  # equal to 0, but not the same
+    constant = _constant(value, minus_zero, spec, like.device if array is None else device_of(array).name)
     return Tensor._from_node(constant, constant.value)
 
 
 @lru_cache(maxsize=1024)
-def _constant(value: float | int | bool, kind: str, minus_zero: bool, spec: Spec, device: str) -> Node:
+def _constant(value: Number, minus_zero: bool, spec: Spec, device: str) -> Node:
     """A leaf of one number. Formulas use the same few over and over; the node is shared, for nothing changes it."""
     op = Full(value, spec.shape, spec.dtype)
     return Node(op, (), spec, op.forward(get_device(device).xp))
 
 
-def _holds(dtype: np.dtype, value: float | int | bool) -> bool:
+def _holds(dtype: np.dtype, value: Number) -> bool:
     if dtype.kind == "b":
         return isinstance(value, bool)
     info = np.iinfo(dtype)

@@ -36,6 +36,7 @@ from .window import (
     per_axis,
     places,
     spatial_axes,
+    windows,
 )  # fmt: skip
 
 COLUMN_BYTES = 1 << 19
@@ -58,11 +59,17 @@ class Convolution(Operation):
         """The spatial axes P of the map."""
         return places(name, size, kernel, self.stride, self.padding, self.dilation)
 
-    def columns(self, xp: Any, x: Array, kernel: Sizes) -> Array:
-        """The windows as one matrix for each group: ``(N, C, *S) -> (G, C/G * k, N * p)``."""
-        cells = columns(xp, x, kernel, self.stride, self.padding, self.dilation)  # -> (C, *K, N, *P)
-        rows = cells.shape[0] // self.groups * math.prod(kernel)
-        return cells.reshape(self.groups, rows, math.prod(cells.shape[1 + len(kernel) :]))
+    def windows(self, xp: Any, x: Array, kernel: Sizes) -> Array:
+        """All windows of the padded image, as a view: ``(N, C, *S) -> (N, C, *P, *K)``."""
+        padded = pad_array(xp, x, ((0, 0), (0, 0), *self.padding))
+        return windows(xp, padded, kernel, self.stride, self.dilation)
+
+    def columns(self, xp: Any, view: Array) -> Array:
+        """Windows as one matrix for each group: ``(N, C, *P, *K) -> (G, C/G * k, N * p)``."""
+        cells = columns(xp, view)  # -> (C, *K, N, *P)
+        batch = view.ndim // 2
+        rows = math.prod(cells.shape[:batch]) // self.groups
+        return cells.reshape(self.groups, rows, math.prod(cells.shape[batch:]))
 
     def rows(self, xp: Any, y: Array) -> Array:
         """A map as one matrix for each group: ``(N, O, *P) -> (G, O/G, N * p)``."""
@@ -119,10 +126,10 @@ class Conv(Convolution):
             return xp.matmul(filters, pixels).reshape(n, o, *x.shape[2:])  # (N, G, O/G, p) -> (N, O, *P)
         count = self.count(self.name, x.shape[2:], kernel)
         y = xp.empty((n, o, *count), dtype=x.dtype)
+        view = self.windows(xp, x, kernel)
         for piece in _pieces(n, c * math.prod(kernel + count) * x.itemsize, COLUMN_BYTES):
-            part = x[piece]
-            product = xp.matmul(filters, self.columns(xp, part, kernel))  # -> (G, O/G, N * p)
-            product = product.reshape(o, part.shape[0], *count)  # -> (O, N, *P)
+            product = xp.matmul(filters, self.columns(xp, view[piece]))  # -> (G, O/G, N * p)
+            product = product.reshape(o, piece.stop - piece.start, *count)  # -> (O, N, *P)
             y[piece] = product.transpose(1, 0, *range(2, y.ndim))  # -> (N, O, *P)
         return y
 
@@ -192,9 +199,7 @@ class ConvTranspose(Convolution):
         turned = turned.reshape(g, o // g, weight.shape[1], *kernel)  # (O, C/G, *K) -> (G, O/G, C/G, *K)
         turned = turned.transpose(0, 2, 1, *range(3, turned.ndim))  # -> (G, C/G, O/G, *K)
         pairs = []
-        for n, p, k, d, (before, _) in zip(
-            self.size, y.shape[2:], kernel, self.dilation, self.padding, strict=True
-        ):
+        for n, p, k, d, (before, _) in zip(self.size, y.shape[2:], kernel, self.dilation, self.padding, strict=True):
             ahead = d * (k - 1) - before
             pairs.append((ahead, n - p + d * (k - 1) - ahead))
         same = Conv(self.stride, tuple(pairs), self.dilation, g)
@@ -228,8 +233,9 @@ class ConvWeight(Convolution):
         (n, c), o, g = x.shape[:2], y.shape[1], self.groups
         k = math.prod(self.kernel)
         weight = xp.zeros((g, o // g, c // g * k), dtype=x.dtype)
+        view = self.windows(xp, x, self.kernel)
         for piece in _pieces(n, c * k * math.prod(y.shape[2:]) * x.itemsize, COLUMN_BYTES):
-            cells = self.columns(xp, x[piece], self.kernel).transpose(0, 2, 1)  # -> (G, N * p, C/G * k)
+            cells = self.columns(xp, view[piece]).transpose(0, 2, 1)  # -> (G, N * p, C/G * k)
             weight += xp.matmul(self.rows(xp, y[piece]), cells)  # (G, O/G, N * p) @ -> (G, O/G, C/G * k)
         return weight.reshape(o, c // g, *self.kernel)
 

@@ -6,6 +6,7 @@ Legend: N batch, C channels, S the spatial axes of the image, K those of the win
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -83,83 +84,78 @@ class MaxPool(Pooling):
 
     def vjp(self, grad: Tensor, output: Tensor, x: Tensor) -> tuple[Gradient, ...]:
         settings = (self.kernel, self.stride, self.padding, self.dilation, self.ceil_mode)
-        winner = apply(MaxPoolWinner(*settings), x, output)
-        return (apply(MaxPoolScatter(*settings, size=x.shape[2:]), grad, winner),)
+        return (apply(MaxPoolScatter(*settings, size=x.shape[2:]), grad, x, output),)
 
 
 @dataclass(frozen=True)
-class MaxPoolWinner(Pooling):
-    """Which cell of the window holds the first of its largest pixels: image and maxima to integers ``(N, C, *P)``.
+class Winning(Pooling):
+    """What the two adjoints of maximum pooling share: they find the first of the largest pixels of each window again.
 
-    Cells are counted from 0 in row-major order. Found out in the backward pass, so that inference does not pay for it.
+    Besides what they act on they take the image and its largest pixels. They are linear in the first only.
     """
 
-    name = "max_pool_winner"
-    differentiable = False
-
-    def infer(self, x: Spec, largest: Spec) -> Spec:
-        return Spec(largest.shape, np.dtype(np.int32))
-
-    def forward(self, xp: Any, x: Array, largest: Array) -> Array:
-        cells = math.prod(self.kernel)
-        left = xp.zeros(largest.shape, dtype=np.int32)  # how many cells are left from the first winner on
-        for number, offset in enumerate(offsets(self.kernel)):
+    def winners(self, xp: Any, x: Array, largest: Array) -> Iterator[tuple[Any, Any, Array]]:
+        """For each cell of the window: where in the image it lies, for which places, and whether it wins there."""
+        free = xp.full(largest.shape, True)  # windows without a winner so far
+        for offset in offsets(self.kernel):
             inside, place = meeting(
                 x.shape[2:], largest.shape[2:], offset, self.stride, self.padding, self.dilation
             )  # fmt: skip
             at = (..., *place)
             pixel = xp.ascontiguousarray(x[(..., *inside)])  # read twice
-            wins = (pixel == largest[at]) | (pixel != pixel)  # NaN equals nothing, but it wins
-            left[at] = xp.maximum(left[at], wins.astype(np.int32) * (cells - number))
-        return cells - left
+            wins = ((pixel == largest[at]) | (pixel != pixel)) & free[at]  # NaN equals nothing, but it wins
+            free[at] = free[at] & ~wins
+            yield (..., *inside), at, wins
 
 
 @dataclass(frozen=True)
-class MaxPoolScatter(Pooling):
-    """Each number at the cell that won: ``(N, C, *P), winners -> (N, C, *S)``, zero elsewhere.
+class MaxPoolScatter(Winning):
+    """Each number at the pixel that won: ``(N, C, *P) -> (N, C, *S)``, zero elsewhere. Gradient: ``max_pool_gather``.
 
-    Pixels that won in several windows receive the sum. Gradient: ``max_pool_gather``.
+    Pixels that won in several windows receive the sum.
     """
 
     size: Sizes = ()
     name = "max_pool_scatter"
+    keeps = ((1, 2),)
 
-    def infer(self, y: Spec, winner: Spec) -> Spec:
+    def infer(self, y: Spec, x: Spec, largest: Spec) -> Spec:
         return Spec((*y.shape[:2], *self.size), y.dtype)
 
-    def forward(self, xp: Any, y: Array, winner: Array) -> Array:
-        image = xp.zeros((*y.shape[:2], *self.size), dtype=y.dtype)
-        for number, offset in enumerate(offsets(self.kernel)):
-            inside, place = meeting(self.size, y.shape[2:], offset, self.stride, self.padding, self.dilation)
-            at = (..., *place)
-            image[(..., *inside)] += masked_array(y[at], winner[at] == number)
+    def forward(self, xp: Any, y: Array, x: Array, largest: Array) -> Array:
+        image = xp.zeros(x.shape, dtype=y.dtype)
+        apart = all(s >= d * (k - 1) + 1 for s, k, d in zip(self.stride, self.kernel, self.dilation, strict=True))
+        for inside, at, wins in self.winners(xp, x, largest):
+            if apart:  # no pixel is in two windows: nothing to add to
+                image[inside] = masked_array(y[at], wins)
+            else:
+                image[inside] += masked_array(y[at], wins)
         return image
 
-    def vjp(self, grad: Tensor, output: Tensor, y: Tensor, winner: Tensor) -> tuple[Gradient, ...]:
+    def vjp(self, grad: Tensor, output: Tensor, y: Tensor, x: Tensor, largest: Tensor) -> tuple[Gradient, ...]:
         settings = (self.kernel, self.stride, self.padding, self.dilation, self.ceil_mode)
-        return apply(MaxPoolGather(*settings), grad, winner), None
+        return apply(MaxPoolGather(*settings), grad, x, largest), None, None
 
 
 @dataclass(frozen=True)
-class MaxPoolGather(Pooling):
-    """The pixel at the cell that won: ``(N, C, *S), winners -> (N, C, *P)``. Gradient: ``max_pool_scatter``."""
+class MaxPoolGather(Winning):
+    """The pixel at the place that won: ``(N, C, *S) -> (N, C, *P)``. Gradient: ``max_pool_scatter``."""
 
     name = "max_pool_gather"
+    keeps = ((1, 2),)
 
-    def infer(self, x: Spec, winner: Spec) -> Spec:
-        return Spec(winner.shape, x.dtype)
+    def infer(self, z: Spec, x: Spec, largest: Spec) -> Spec:
+        return Spec(largest.shape, z.dtype)
 
-    def forward(self, xp: Any, x: Array, winner: Array) -> Array:
-        count = winner.shape[2:]
-        padded = self.padded(xp, x, count, 0.0)
-        picked = xp.zeros(winner.shape, dtype=x.dtype)
-        for number, offset in enumerate(offsets(self.kernel)):
-            picked += masked_array(self.cell(padded, offset, count), winner == number)
+    def forward(self, xp: Any, z: Array, x: Array, largest: Array) -> Array:
+        picked = xp.zeros(largest.shape, dtype=z.dtype)
+        for inside, at, wins in self.winners(xp, x, largest):
+            picked[at] += masked_array(z[inside], wins)
         return picked
 
-    def vjp(self, grad: Tensor, output: Tensor, x: Tensor, winner: Tensor) -> tuple[Gradient, ...]:
+    def vjp(self, grad: Tensor, output: Tensor, z: Tensor, x: Tensor, largest: Tensor) -> tuple[Gradient, ...]:
         settings = (self.kernel, self.stride, self.padding, self.dilation, self.ceil_mode)
-        return apply(MaxPoolScatter(*settings, size=x.shape[2:]), grad, winner), None
+        return apply(MaxPoolScatter(*settings, size=x.shape[2:]), grad, x, largest), None, None
 
 
 @dataclass(frozen=True)

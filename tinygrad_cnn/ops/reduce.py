@@ -179,6 +179,29 @@ class LogSumExp(Reduction):
         return (mul(self.spread(grad, x), exp(sub(x, self.spread(output, x)))),)
 
 
+@dataclass(frozen=True)
+class LogSoftmax(Operation):
+    """``x - log(sum(exp(x)))`` along an axis, exact for large ``x``. Gradient: ``grad - exp(y) * sum(grad)``."""
+
+    dim: int
+    name = "log_softmax"
+    keeps = ((OUTPUT,),)
+
+    def infer(self, x: Spec) -> Spec:
+        require_float(self.name, x)
+        return x
+
+    def forward(self, xp: Any, x: Array) -> Array:
+        if x.shape[self.dim] == 0:
+            return x
+        shifted = x - xp.max(x, axis=self.dim, keepdims=True)
+        return shifted - xp.log(xp.sum(xp.exp(shifted), axis=self.dim, keepdims=True))
+
+    def vjp(self, grad: Tensor, output: Tensor, x: Tensor) -> tuple[Gradient, ...]:
+        total = broadcast_to(sum(grad, self.dim, keepdim=True), x.shape)
+        return (sub(grad, mul(exp(output), total)),)
+
+
 # The functions. Their arguments ``dim`` (an axis, several, or ``None`` for all) and ``keepdim`` are PyTorch's.
 
 
@@ -369,4 +392,4 @@ def log_softmax(x: TensorLike, dim: int = -1) -> Tensor:
     Tensor([    0., -1000.])
     """
     x = as_tensor(x)
-    return sub(x, logsumexp(x, dim, keepdim=True))
+    return apply(LogSoftmax(normalize_dim("log_softmax", dim, x.ndim)), x)

@@ -216,10 +216,11 @@ def reshape(x: TensorLike, shape: Sequence[int]) -> Tensor:
     """
     x = as_tensor(x)
     wanted = tuple([int(length) for length in shape])
-    known = math.prod([length for length in wanted if length != -1])
-    if wanted.count(-1) == 1 and known and x.numel() % known == 0:
-        wanted = tuple([x.numel() // known if length == -1 else length for length in wanted])
-    if math.prod(wanted) != x.numel() or any(length < 0 for length in wanted):
+    if -1 in wanted:
+        known = math.prod([length for length in wanted if length != -1])
+        if wanted.count(-1) == 1 and known and x.numel() % known == 0:
+            wanted = tuple([x.numel() // known if length == -1 else length for length in wanted])
+    if math.prod(wanted) != x.numel() or min(wanted, default=0) < 0:
         raise ShapeError(
             "reshape",
             f"{x.numel()} elements cannot be laid out as {wanted}",

@@ -164,16 +164,14 @@ def windows(xp: Any, x: Array, kernel: Sizes, stride: Sizes, dilation: Sizes) ->
     )
 
 
-def columns(xp: Any, x: Array, kernel: Sizes, stride: Sizes, padding: Pairs, dilation: Sizes) -> Array:
-    """All windows, copied out: ``(N, C, *S) -> (C, *K, N, *P)``, so that a convolution is one matrix product.
+def columns(xp: Any, view: Array) -> Array:
+    """Windows copied out of their view: ``(N, C, *P, *K) -> (C, *K, N, *P)``, so that a convolution is one product.
 
     The places come last because they are the longest runs that lie together in the image: the copy is then fast.
     """
-    padded = pad_array(xp, x, ((0, 0), (0, 0), *padding))
-    view = windows(xp, padded, kernel, stride, dilation)  # (N, C, *S) -> (N, C, *P, *K)
-    axes = len(kernel)
+    axes = (view.ndim - 2) // 2
     over_places, over_kernel = range(2, 2 + axes), range(2 + axes, 2 + 2 * axes)
-    return xp.ascontiguousarray(view.transpose(1, *over_kernel, 0, *over_places))  # -> (C, *K, N, *P)
+    return xp.ascontiguousarray(view.transpose(1, *over_kernel, 0, *over_places))
 
 
 def offsets(kernel: Sizes) -> Iterator[Sizes]:
@@ -181,6 +179,7 @@ def offsets(kernel: Sizes) -> Iterator[Sizes]:
     return itertools.product(*map(range, kernel))
 
 
+@functools.lru_cache(maxsize=4096)
 def meeting(
     size: Sizes, count: Sizes, offset: Sizes, stride: Sizes, padding: Pairs, dilation: Sizes
 ) -> tuple[tuple[slice, ...], tuple[slice, ...]]:
@@ -248,10 +247,11 @@ class Unfold(Operation):
         return Spec((*x.shape[:2], *self.kernel, *count), x.dtype)
 
     def forward(self, xp: Any, x: Array) -> Array:
-        cells = columns(xp, x, self.kernel, self.stride, self.padding, self.dilation)  # -> (C, *K, N, *P)
-        batch = 1 + len(self.kernel)
-        order = (batch, *range(batch), *range(batch + 1, cells.ndim))
-        return xp.ascontiguousarray(cells.transpose(order))  # -> (N, C, *K, *P)
+        padded = pad_array(xp, x, ((0, 0), (0, 0), *self.padding))
+        view = windows(xp, padded, self.kernel, self.stride, self.dilation)  # (N, C, *S) -> (N, C, *P, *K)
+        axes = len(self.kernel)
+        order = (0, 1, *range(2 + axes, 2 + 2 * axes), *range(2, 2 + axes))
+        return xp.ascontiguousarray(view.transpose(order))  # -> (N, C, *K, *P)
 
     def vjp(self, grad: Tensor, output: Tensor, x: Tensor) -> tuple[Gradient, ...]:
         return (apply(Fold(x.shape[2:], self.kernel, self.stride, self.padding, self.dilation), grad),)

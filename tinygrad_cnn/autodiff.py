@@ -68,7 +68,10 @@ def grad(output: Tensor, inputs: Tensor | Sequence[Tensor], grad_output: object 
 
     totals: dict[int, Tensor] = {}  # by the identity of the input
     with recording():
-        for node, gradient in _gradients("grad", output, grad_output, input_of).items():
+        seed = _seed("grad", output, grad_output)
+        order = topological_order([output.node], differentiable=True)
+        targets = {node for node in order if input_of(node) is not None}
+        for node, gradient in _gradients(order, targets, seed).items():
             identity = id(input_of(node))
             totals[identity] = _sum(totals.get(identity), gradient)
         found = tuple([totals[id(each)] if id(each) in totals else full_like(each, 0.0) for each in wanted])
@@ -78,55 +81,54 @@ def grad(output: Tensor, inputs: Tensor | Sequence[Tensor], grad_output: object 
 def backward(output: Tensor, grad_output: object = None) -> None:
     """See :meth:`tinygrad_cnn.Tensor.backward`."""
     with no_grad():
-        found = _gradients("backward", output, grad_output, _collector)
-        if not found:
+        seed = _seed("backward", output, grad_output)
+        order = topological_order([output.node], differentiable=True)
+        leaves = {node: node.handle() for node in order if node.handle is not None}
+        targets = {node for node, leaf in leaves.items() if leaf is not None}
+        if not targets:
             raise GraphError(
                 "backward",
                 "nothing that this tensor depends on requires a gradient",
                 got=repr(output.node),
                 fix="make the leaves with requires_grad=True, and compute outside tg.no_grad()",
             )
-        for node, gradient in found.items():
-            leaf = _collector(node)
+        for node, gradient in _gradients(order, targets, seed).items():
+            leaf = leaves[node]
             if leaf is not None:
                 leaf.grad = _sum(leaf.grad, gradient)
 
 
-def _collector(node: Node) -> Tensor | None:
-    """The tensor whose ``.grad`` this node's gradient is added to, if there is one and somebody still holds it."""
-    return None if node.handle is None or not node.requires_grad else node.handle()
-
-
-def _gradients(
-    name: str, output: Tensor, grad_output: object, wanted_by: Callable[[Node], Tensor | None]
-) -> dict[Node, Tensor]:
-    """The gradient in each node that ``output`` depends on and that some tensor wants it of."""
-    order = topological_order([output.node], differentiable=True)
-    wanted = {node for node in order if wanted_by(node) is not None}
-    on_the_way = set(wanted)  # wanted nodes and all that depend on one: only these need a gradient
+def _gradients(order: list[Node], targets: set[Node], seed: Tensor) -> dict[Node, Tensor]:
+    """The gradient in each target, given that in the last node of the order."""
+    on_the_way = set(targets)  # targets and all that depend on one: only these need a gradient
     for node in order:
         if not on_the_way.isdisjoint(node.inputs):
             on_the_way.add(node)
 
-    seed = _seed(name, output, grad_output)
-    table = {output.node: seed} if output.node in on_the_way else {}
     found: dict[Node, Tensor] = {}
+    if not on_the_way:
+        return found
+    output = order[-1]
+    table = {output: seed}
     pass_on = _pass_on_in_scope if output.symbolic or current_mode().record else _pass_on
     for node in reversed(order):
         gradient = table.pop(node, None)
         if gradient is None:
             continue
-        if node in wanted:
+        if node in targets:
             found[node] = gradient
         if node.inputs:
             pass_on(node, gradient, on_the_way, table)
     return found
 
 
+_handle = Tensor._from_node
+
+
 def _pass_on(node: Node, gradient: Tensor, on_the_way: set[Node], table: dict[Node, Tensor]) -> None:
     """Ask the rule of the node's operation, and add what it gives to the gradients of the inputs."""
-    output = Tensor._from_node(node, node.value)
-    inputs = [Tensor._from_node(parent, parent.value) for parent in node.inputs]
+    output = _handle(node, node.value)
+    inputs = [_handle(parent, parent.value) for parent in node.inputs]
     try:
         for parent, answer in zip(node.inputs, node.op.vjp(gradient, output, *inputs), strict=True):
             if answer is not None and parent in on_the_way:

@@ -76,6 +76,7 @@ class Operation:
 
 
 _NUMPY_SCALAR = np.generic
+_NUMBERS = (int, float, np.generic)
 
 
 def apply(op: Operation, *inputs: Tensor, like: Tensor | None = None) -> Tensor:
@@ -177,7 +178,7 @@ def require_float(name: str, *specs: Spec) -> None:
 
 def require_same_dtype(name: str, *specs: Spec) -> None:
     """Raise :class:`DTypeError` when element types differ: nothing is converted behind the user's back."""
-    if any(spec.dtype != specs[0].dtype for spec in specs):
+    if any([spec.dtype != specs[0].dtype for spec in specs]):
         raise DTypeError(
             name,
             "the inputs have different element types, " + " and ".join(str(spec.dtype) for spec in specs),
@@ -230,33 +231,41 @@ def full_like(like: Tensor, value: Number, shape: tuple[int, ...] | None = None)
 
     Raises :class:`DTypeError` where the element type cannot hold the number, as int64 cannot hold 0.5.
     """
-    node = like.node
-    spec = node.spec if shape is None or shape == node.spec.shape else Spec(shape, node.spec.dtype)
-    if spec.dtype.kind == "f":
-        value = float(value)
-    elif not _holds(spec.dtype, value):
-        raise DTypeError(
-            "number",
-            f"{value!r} does not fit into a tensor of {spec.dtype}",
-            got=f"{like.spec} and the Python number {value!r}",
-            fix='convert the tensor first: tensor.to("float32")',
-        )
-    else:
-        value = bool(value) if spec.dtype.kind == "b" else int(value)
+    shared = operand_like(like, value, shape)
+    return Tensor._from_node(shared.node, shared._array)
+
+
+def operand_like(like: Tensor, value: Number, shape: tuple[int, ...] | None = None) -> Tensor:
+    """The same for use in a formula: not to be handed to anybody who might change it, for others may share it."""
+    node, array = like.node, like._array
+    spec = node.spec if shape is None else Spec(shape, node.spec.dtype)
     if node.symbolic:
-        op = Full(value, spec.shape, spec.dtype)
+        op = Full(_in_dtype(value, spec), spec.shape, spec.dtype)
         return Tensor._from_node(Node(op, (), spec, symbolic=True, scope=current_mode().scope), None)
-    array = like._array
     minus_zero = not value and math.copysign(1.0, value) < 0  # equal to 0, but not the same
-    constant = _constant(value, minus_zero, spec, like.device if array is None else device_of(array).name)
-    return Tensor._from_node(constant, constant.value)
+    return _constant(value, minus_zero, spec, like.device if array is None else device_of(array).name)
 
 
 @lru_cache(maxsize=1024)
-def _constant(value: Number, minus_zero: bool, spec: Spec, device: str) -> Node:
-    """A leaf of one number. Formulas use the same few over and over; the node is shared, for nothing changes it."""
-    op = Full(value, spec.shape, spec.dtype)
-    return Node(op, (), spec, op.forward(get_device(device).xp))
+def _constant(value: Number, minus_zero: bool, spec: Spec, device: str) -> Tensor:
+    """Formulas use the same few numbers over and over."""
+    op = Full(_in_dtype(value, spec), spec.shape, spec.dtype)
+    array = op.forward(get_device(device).xp)
+    return Tensor._from_node(Node(op, (), spec, array), array)
+
+
+def _in_dtype(value: Number, spec: Spec) -> Number:
+    """The number as Python's type of that kind: 1, 1.0 and True are the same in a tensor."""
+    if spec.dtype.kind == "f":
+        return float(value)
+    if not _holds(spec.dtype, value):
+        raise DTypeError(
+            "number",
+            f"{value!r} does not fit into a tensor of {spec.dtype}",
+            got=f"{spec} and the Python number {value!r}",
+            fix='convert the tensor first: tensor.to("float32")',
+        )
+    return bool(value) if spec.dtype.kind == "b" else int(value)
 
 
 def _holds(dtype: np.dtype, value: Number) -> bool:
@@ -268,7 +277,7 @@ def _holds(dtype: np.dtype, value: Number) -> bool:
 
 def is_number(value: object) -> bool:
     """Whether the value is a single Python or NumPy number, which takes the element type of the tensor it meets."""
-    return isinstance(value, int | float | np.generic) and not isinstance(value, np.complexfloating)
+    return isinstance(value, _NUMBERS) and not isinstance(value, np.complexfloating)
 
 
 def as_tensor(value: object, name: str = "tensor") -> Tensor:
@@ -298,7 +307,7 @@ def align(name: str, *operands: object) -> tuple[Tensor, ...]:
         shape = broadcast_shape(name, *specs)
     return tuple(
         [
-            full_like(first, operand, shape) if tensor is None else broadcast_to(tensor, shape)  # type: ignore[arg-type]
+            operand_like(first, operand, shape) if tensor is None else broadcast_to(tensor, shape)  # type: ignore[arg-type]
             for tensor, operand in zip(tensors, operands, strict=True)
         ]
     )
@@ -310,20 +319,18 @@ def broadcast_shape(name: str, *specs: Spec) -> tuple[int, ...]:
     Raises :class:`ShapeError` naming the axis that does not fit.
     """
     shapes = [spec.shape for spec in specs]
-    if all([shape == shapes[0] for shape in shapes]):
-        return shapes[0]
     length = max(map(len, shapes))
-    padded = [(1,) * (length - len(shape)) + shape for shape in shapes]
-    result = []
-    for axis, lengths in enumerate(zip(*padded, strict=True)):
-        real = {each for each in lengths if each != 1}
-        if len(real) > 1:
-            raise ShapeError(
-                name,
-                f"the shapes {' and '.join(map(str, shapes))} do not broadcast",
-                got=", ".join(map(repr, specs)),
-                expected=f"equal lengths, or 1, on axis {axis - length}: " + " and ".join(map(str, lengths)),
-                fix="reshape one of them, or insert axes of length 1 with unsqueeze",
-            )
-        result.append(real.pop() if real else 1)
+    result = [1] * length
+    for shape in shapes:
+        for axis, n in enumerate(shape, start=length - len(shape)):
+            if n != 1 and n != result[axis]:
+                if result[axis] != 1:
+                    raise ShapeError(
+                        name,
+                        f"the shapes {' and '.join(map(str, shapes))} do not broadcast",
+                        got=", ".join(map(repr, specs)),
+                        expected=f"equal lengths, or 1, on axis {axis - length}: {result[axis]} and {n}",
+                        fix="reshape one of them, or insert axes of length 1 with unsqueeze",
+                    )
+                result[axis] = n
     return tuple(result)

@@ -36,7 +36,6 @@ from .window import (
     per_axis,
     places,
     spatial_axes,
-    windows,
 )  # fmt: skip
 
 COLUMN_BYTES = 1 << 19
@@ -59,15 +58,14 @@ class Convolution(Operation):
         """The spatial axes P of the map."""
         return places(name, size, kernel, self.stride, self.padding, self.dilation)
 
-    def windows(self, xp: Any, x: Array, kernel: Sizes) -> Array:
-        """All windows of the padded image, as a view: ``(N, C, *S) -> (N, C, *P, *K)``."""
-        padded = pad_array(xp, x, ((0, 0), (0, 0), *self.padding))
-        return windows(xp, padded, kernel, self.stride, self.dilation)
+    def padded(self, xp: Any, x: Array) -> Array:
+        """The image in its frame of zeros."""
+        return pad_array(xp, x, ((0, 0), (0, 0), *self.padding))
 
-    def columns(self, xp: Any, view: Array) -> Array:
-        """Windows as one matrix for each group: ``(N, C, *P, *K) -> (G, C/G * k, N * p)``."""
-        cells = columns(xp, view)  # -> (C, *K, N, *P)
-        batch = view.ndim // 2
+    def columns(self, xp: Any, x: Array, kernel: Sizes) -> Array:
+        """The windows of a padded image as one matrix for each group: ``(N, C, *S) -> (G, C/G * k, N * p)``."""
+        cells = columns(xp, x, kernel, self.stride, self.dilation)  # -> (C, *K, N, *P)
+        batch = 1 + len(kernel)
         rows = math.prod(cells.shape[:batch]) // self.groups
         return cells.reshape(self.groups, rows, math.prod(cells.shape[batch:]))
 
@@ -121,14 +119,14 @@ class Conv(Convolution):
         kernel: Sizes = weight.shape[2:]
         filters = self.matrix(weight)  # (O, C/G, *K) -> (G, O/G, C/G * k)
         if self.moves_nothing(kernel):
-            x = pad_array(xp, x, ((0, 0), (0, 0), *self.padding))
+            x = self.padded(xp, x)
             pixels = x.reshape(n, g, c // g, math.prod(x.shape[2:]))  # (N, C, *P) -> (N, G, C/G, p)
             return xp.matmul(filters, pixels).reshape(n, o, *x.shape[2:])  # (N, G, O/G, p) -> (N, O, *P)
         count = self.count(self.name, x.shape[2:], kernel)
         y = xp.empty((n, o, *count), dtype=x.dtype)
-        view = self.windows(xp, x, kernel)
+        x = self.padded(xp, x)
         for piece in _pieces(n, c * math.prod(kernel + count) * x.itemsize, COLUMN_BYTES):
-            product = xp.matmul(filters, self.columns(xp, view[piece]))  # -> (G, O/G, N * p)
+            product = xp.matmul(filters, self.columns(xp, x[piece], kernel))  # -> (G, O/G, N * p)
             product = product.reshape(o, piece.stop - piece.start, *count)  # -> (O, N, *P)
             y[piece] = product.transpose(1, 0, *range(2, y.ndim))  # -> (N, O, *P)
         return y
@@ -233,9 +231,9 @@ class ConvWeight(Convolution):
         (n, c), o, g = x.shape[:2], y.shape[1], self.groups
         k = math.prod(self.kernel)
         weight = xp.zeros((g, o // g, c // g * k), dtype=x.dtype)
-        view = self.windows(xp, x, self.kernel)
+        x = self.padded(xp, x)
         for piece in _pieces(n, c * k * math.prod(y.shape[2:]) * x.itemsize, COLUMN_BYTES):
-            cells = self.columns(xp, view[piece]).transpose(0, 2, 1)  # -> (G, N * p, C/G * k)
+            cells = self.columns(xp, x[piece], self.kernel).transpose(0, 2, 1)  # -> (G, N * p, C/G * k)
             weight += xp.matmul(self.rows(xp, y[piece]), cells)  # (G, O/G, N * p) @ -> (G, O/G, C/G * k)
         return weight.reshape(o, c // g, *self.kernel)
 

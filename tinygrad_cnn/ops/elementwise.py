@@ -24,8 +24,8 @@ from .base import (
     apply,
     as_tensor,
     broadcast_shape,
-    full_like,
     is_number,
+    operand_like,
     require_float,
 )
 from .erf import erf as erf_array
@@ -563,7 +563,7 @@ class Detach(Operation):
 
 def _binary(op: Operation, a: TensorLike, b: TensorLike) -> Tensor:
     if isinstance(a, Tensor) and type(b) is float:  # the most common case, without the general machinery
-        return apply(op, a, full_like(a, b))
+        return apply(op, a, operand_like(a, b))
     if not (isinstance(a, Tensor) and isinstance(b, Tensor) and a.node.spec == b.node.spec):
         a, b = align(op.name, a, b)
     return apply(op, a, b)

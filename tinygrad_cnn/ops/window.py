@@ -146,32 +146,31 @@ def spatial_axes(name: str, x: Tensor, axes: int) -> tuple[Tensor, bool]:
 # Arrays
 
 
-def windows(xp: Any, x: Array, kernel: Sizes, stride: Sizes, dilation: Sizes) -> Array:
-    """All windows of a padded array, as a view: ``(N, C, *S) -> (N, C, *P, *K)``.
-
-    Nothing is copied. Neighbouring windows share memory, so the view must not be written to.
-    """
-    count = [(n - (d * (k - 1) + 1)) // s + 1 for n, k, s, d in zip(x.shape[2:], kernel, stride, dilation, strict=True)]
-    steps = x.strides[2:]
-    return xp.lib.stride_tricks.as_strided(
-        x,
-        (*x.shape[:2], *count, *kernel),
-        (
-            *x.strides[:2],
-            *[step * s for step, s in zip(steps, stride, strict=True)],
-            *[step * d for step, d in zip(steps, dilation, strict=True)],
-        ),
-    )
+SHORT_ROW = 16
+"""Below so many places in a row, windows are copied along one axis after the other."""
 
 
-def columns(xp: Any, view: Array) -> Array:
-    """Windows copied out of their view: ``(N, C, *P, *K) -> (C, *K, N, *P)``, so that a convolution is one product.
+def columns(xp: Any, x: Array, kernel: Sizes, stride: Sizes, dilation: Sizes) -> Array:
+    """All windows of a padded array, copied out: ``(N, C, *S) -> (C, *K, N, *P)``. A convolution is then one product.
 
     The places come last because they are the longest runs that lie together in the image: the copy is then fast.
+    Where rows are short, copying along the last axis first makes the runs of the next copy longer.
     """
-    axes = (view.ndim - 2) // 2
-    over_places, over_kernel = range(2, 2 + axes), range(2 + axes, 2 + 2 * axes)
-    return xp.ascontiguousarray(view.transpose(1, *over_kernel, 0, *over_places))
+    axes = len(kernel)
+    count = [(n - (d * (k - 1) + 1)) // s + 1 for n, k, s, d in zip(x.shape[2:], kernel, stride, dilation, strict=True)]
+    cells = x.transpose(1, 0, *range(2, 2 + axes))  # -> (C, N, *S)
+    steps = [range(axes)] if count[-1] >= SHORT_ROW else [range(axis, axis + 1) for axis in reversed(range(axes))]
+    for step in steps:
+        shape, strides = list(cells.shape), list(cells.strides)
+        for axis in reversed(step):  # an axis S becomes P, and a new one K is set in behind the channels
+            place = len(shape) - axes + axis
+            offset = strides[place] * dilation[axis]
+            shape[place], strides[place] = count[axis], strides[place] * stride[axis]
+            shape.insert(1, kernel[axis])
+            strides.insert(1, offset)
+        view = xp.lib.stride_tricks.as_strided(cells, tuple(shape), tuple(strides))
+        cells = xp.ascontiguousarray(view)
+    return cells
 
 
 def offsets(kernel: Sizes) -> Iterator[Sizes]:
@@ -248,10 +247,10 @@ class Unfold(Operation):
 
     def forward(self, xp: Any, x: Array) -> Array:
         padded = pad_array(xp, x, ((0, 0), (0, 0), *self.padding))
-        view = windows(xp, padded, self.kernel, self.stride, self.dilation)  # (N, C, *S) -> (N, C, *P, *K)
-        axes = len(self.kernel)
-        order = (0, 1, *range(2 + axes, 2 + 2 * axes), *range(2, 2 + axes))
-        return xp.ascontiguousarray(view.transpose(order))  # -> (N, C, *K, *P)
+        cells = columns(xp, padded, self.kernel, self.stride, self.dilation)  # -> (C, *K, N, *P)
+        batch = 1 + len(self.kernel)
+        order = (batch, *range(batch), *range(batch + 1, cells.ndim))
+        return xp.ascontiguousarray(cells.transpose(order))  # -> (N, C, *K, *P)
 
     def vjp(self, grad: Tensor, output: Tensor, x: Tensor) -> tuple[Gradient, ...]:
         return (apply(Fold(x.shape[2:], self.kernel, self.stride, self.padding, self.dilation), grad),)

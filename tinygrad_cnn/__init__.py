@@ -1,6 +1,7 @@
-"""tinygrad_cnn: convolutional networks to read, to draw and to race.
+"""tinygrad_cnn: convolutional networks to read and to draw.
 
-One symbolic graph, three ways to run it; gradients that are graphs themselves; NumPy on the CPU, CuPy on the GPU.
+One graph, run as it is written or described first and run later; gradients that are graphs themselves; NumPy on the
+CPU, CuPy on the GPU.
 """
 
 from .tensor import Tensor, symbol  # isort: skip - the tensor comes first: operations are made of it

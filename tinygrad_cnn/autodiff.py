@@ -12,14 +12,14 @@ and can be differentiated again.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import nullcontext
 from typing import overload
 
 from .errors import GraphError, ShapeError
 from .graph import Node, topological_order
 from .mode import current_mode, describing, exact_scope, no_grad, recording
-from .ops.base import apply, as_tensor, full_like
+from .ops.base import apply, full_like
 from .ops.elementwise import Add
 from .tensor import Tensor
 
@@ -171,7 +171,7 @@ def _seed(name: str, output: Tensor, grad_output: object) -> Tensor:
                 fix="reduce it to a loss with .sum() or .mean() first",
             )
         return full_like(output, 1.0)
-    seed = as_tensor(grad_output)
+    seed = grad_output if isinstance(grad_output, Tensor) else Tensor(grad_output, dtype=output.dtype)
     if seed.spec != output.spec:
         raise ShapeError(name, "grad_output does not fit the output", got=repr(seed.spec), expected=repr(output.spec))
     return seed

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 from ..errors import ArgumentError
 from ..extras import MissingPackageError
@@ -12,9 +13,6 @@ from .dot import to_dot
 from .render import FORMATS, render, tidy_svg
 from .text import to_text
 from .view import GraphView
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 SUFFIXES = (".dot", ".txt", *[f".{each}" for each in FORMATS])
 
@@ -54,8 +52,6 @@ class Drawing:
         Returns the path. Raises :class:`ArgumentError` for another suffix or a folder that is not there,
         :class:`~tinygrad_cnn.extras.MissingPackageError` when a picture is wanted and there is no layout engine.
         """
-        from pathlib import Path
-
         target = Path(path)
         suffix = target.suffix.lower()
         if suffix not in SUFFIXES:
@@ -84,7 +80,6 @@ class Drawing:
         """Open the picture in the program for SVG files, most often a browser."""
         import tempfile
         import webbrowser
-        from pathlib import Path
 
         with tempfile.NamedTemporaryFile("wb", prefix="network-", suffix=".svg", delete=False) as file:
             file.write(self._bytes(".svg"))

@@ -31,11 +31,11 @@ from .window import (
     SizeArgument,
     Sizes,
     add_windows,
-    columns,
     padding_pairs,
     per_axis,
     places,
     spatial_axes,
+    windows,
 )  # fmt: skip
 
 COLUMN_BYTES = 1 << 19
@@ -58,14 +58,15 @@ class Convolution(Operation):
         """The spatial axes P of the map."""
         return places(name, size, kernel, self.stride, self.padding, self.dilation)
 
-    def padded(self, xp: Any, x: Array) -> Array:
-        """The image in its frame of zeros."""
-        return pad_array(xp, x, ((0, 0), (0, 0), *self.padding))
+    def windows(self, xp: Any, x: Array, kernel: Sizes) -> Array:
+        """All windows of the padded image, as a view: ``(N, C, *S) -> (C, *K, N, *P)``."""
+        padded = pad_array(xp, x, ((0, 0), (0, 0), *self.padding))
+        return windows(xp, padded, kernel, self.stride, self.dilation)
 
-    def columns(self, xp: Any, x: Array, kernel: Sizes) -> Array:
-        """The windows of a padded image as one matrix for each group: ``(N, C, *S) -> (G, C/G * k, N * p)``."""
-        cells = columns(xp, x, kernel, self.stride, self.dilation)  # -> (C, *K, N, *P)
-        batch = 1 + len(kernel)
+    def columns(self, xp: Any, view: Array, piece: slice) -> Array:
+        """The windows of a piece of the batch, copied into a matrix for each group: ``-> (G, C/G * k, N * p)``."""
+        batch = view.ndim // 2
+        cells = xp.ascontiguousarray(view[(*[slice(None)] * batch, piece)])  # (C, *K, N, *P)
         rows = math.prod(cells.shape[:batch]) // self.groups
         return cells.reshape(self.groups, rows, math.prod(cells.shape[batch:]))
 
@@ -119,14 +120,14 @@ class Conv(Convolution):
         kernel: Sizes = weight.shape[2:]
         filters = self.matrix(weight)  # (O, C/G, *K) -> (G, O/G, C/G * k)
         if self.moves_nothing(kernel):
-            x = self.padded(xp, x)
+            x = pad_array(xp, x, ((0, 0), (0, 0), *self.padding))
             pixels = x.reshape(n, g, c // g, math.prod(x.shape[2:]))  # (N, C, *P) -> (N, G, C/G, p)
             return xp.matmul(filters, pixels).reshape(n, o, *x.shape[2:])  # (N, G, O/G, p) -> (N, O, *P)
         count = self.count(self.name, x.shape[2:], kernel)
         y = xp.empty((n, o, *count), dtype=x.dtype)
-        x = self.padded(xp, x)
+        view = self.windows(xp, x, kernel)
         for piece in _pieces(n, c * math.prod(kernel + count) * x.itemsize, COLUMN_BYTES):
-            product = xp.matmul(filters, self.columns(xp, x[piece], kernel))  # -> (G, O/G, N * p)
+            product = xp.matmul(filters, self.columns(xp, view, piece))  # -> (G, O/G, N * p)
             product = product.reshape(o, piece.stop - piece.start, *count)  # -> (O, N, *P)
             y[piece] = product.transpose(1, 0, *range(2, y.ndim))  # -> (N, O, *P)
         return y
@@ -177,15 +178,18 @@ class ConvTranspose(Convolution):
             return pad_array(xp, image, ((0, 0), (0, 0), *[(-before, -after) for before, after in self.padding]))
         if all(each == 1 for each in self.stride) and o * math.prod(self.size) <= 2 * c * math.prod(count):
             return self._gathered(xp, y, weight)
-        # With the batch as the last axis, the sums below run over long stretches of memory.
-        image = xp.zeros((c, *self.size, n), dtype=y.dtype)
+        # With the batch as the last axis, the sums run over long stretches of memory.
+        image = xp.empty((n, c, *self.size), dtype=y.dtype)
         batch_last = (*range(1, y.ndim), 0)
+        batch_first = (y.ndim - 1, *range(y.ndim - 1))
         for piece in _pieces(n, c * math.prod(kernel + count) * y.itemsize, SPREAD_BYTES):
             part = xp.ascontiguousarray(y[piece].transpose(batch_last))  # (N, O, *P) -> (O, *P, N)
             cells = xp.matmul(filters, part.reshape(g, o // g, math.prod(part.shape[1:])))  # -> (G, C/G * k, p * N)
             cells = cells.reshape(c, *kernel, *part.shape[1:])  # -> (C, *K, *P, N)
-            add_windows(image[..., piece], cells, kernel, self.stride, self.padding, self.dilation)  # -> (C, *S, N)
-        return xp.ascontiguousarray(image.transpose(y.ndim - 1, *range(y.ndim - 1)))  # -> (N, C, *S)
+            total = xp.zeros((c, *self.size, part.shape[-1]), dtype=y.dtype)
+            add_windows(total, cells, kernel, self.stride, self.padding, self.dilation)  # -> (C, *S, N)
+            image[piece] = total.transpose(batch_first)  # -> (N, C, *S)
+        return image
 
     def _gathered(self, xp: Any, y: Array, weight: Array) -> Array:
         """With stride 1: each pixel collects what the map's places around it give, a convolution with turned kernels.
@@ -231,9 +235,9 @@ class ConvWeight(Convolution):
         (n, c), o, g = x.shape[:2], y.shape[1], self.groups
         k = math.prod(self.kernel)
         turned = xp.zeros((g, c // g * k, o // g), dtype=x.dtype)  # with the longer side first, the product is quicker
-        x = self.padded(xp, x)
+        view = self.windows(xp, x, self.kernel)
         for piece in _pieces(n, c * k * math.prod(y.shape[2:]) * x.itemsize, COLUMN_BYTES):
-            cells = self.columns(xp, x[piece], self.kernel)  # -> (G, C/G * k, N * p)
+            cells = self.columns(xp, view, piece)  # -> (G, C/G * k, N * p)
             turned += xp.matmul(cells, self.rows(xp, y[piece]).transpose(0, 2, 1))  # @ (G, N * p, O/G)
         return xp.ascontiguousarray(turned.transpose(0, 2, 1)).reshape(o, c // g, *self.kernel)
 

@@ -375,7 +375,9 @@ def masked_array(x: Array, mask: Array) -> Array:
     has to guess each element's branch, and unlike a product it gives 0 for infinity, too.
     """
     bits = np.dtype(f"i{x.dtype.itemsize}")
-    return (x.view(bits) & -mask.astype(bits)).view(x.dtype)
+    kept = (-mask.view(np.int8)).astype(bits)
+    kept &= x.view(bits)
+    return kept.view(x.dtype)
 
 
 class Extremum(Binary):

@@ -103,8 +103,10 @@ class Winning(Pooling):
             )  # fmt: skip
             at = (..., *place)
             pixel = xp.ascontiguousarray(x[(..., *inside)])  # read twice
-            wins = ((pixel == largest[at]) | (pixel != pixel)) & free[at]  # NaN equals nothing, but it wins
-            free[at] = free[at] & ~wins
+            wins = pixel == largest[at]
+            wins |= pixel != pixel  # NaN equals nothing, but it wins
+            wins &= free[at]
+            free[at] ^= wins  # no longer
             yield (..., *inside), at, wins
 
 

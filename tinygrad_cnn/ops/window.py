@@ -147,20 +147,23 @@ def spatial_axes(name: str, x: Tensor, axes: int) -> tuple[Tensor, bool]:
 
 
 SHORT_ROW = 16
-"""Below so many places in a row, windows are copied along one axis after the other."""
+"""Below so many places in a row, windows are taken along one axis after the other."""
 
 
-def columns(xp: Any, x: Array, kernel: Sizes, stride: Sizes, dilation: Sizes) -> Array:
-    """All windows of a padded array, copied out: ``(N, C, *S) -> (C, *K, N, *P)``. A convolution is then one product.
+def windows(xp: Any, x: Array, kernel: Sizes, stride: Sizes, dilation: Sizes) -> Array:
+    """All windows of a padded array, as a view: ``(N, C, *S) -> (C, *K, N, *P)``. Copied, they are a matrix.
 
     The places come last because they are the longest runs that lie together in the image: the copy is then fast.
-    Where rows are short, copying along the last axis first makes the runs of the next copy longer.
+    Where rows are short, the windows along all axes but the first are copied here: that makes the runs longer.
+    Neighbouring windows share memory, so the view must not be written to.
     """
     axes = len(kernel)
     count = [(n - (d * (k - 1) + 1)) // s + 1 for n, k, s, d in zip(x.shape[2:], kernel, stride, dilation, strict=True)]
     cells = x.transpose(1, 0, *range(2, 2 + axes))  # -> (C, N, *S)
     steps = [range(axes)] if count[-1] >= SHORT_ROW else [range(axis, axis + 1) for axis in reversed(range(axes))]
-    for step in steps:
+    for number, step in enumerate(steps):
+        if number:
+            cells = xp.ascontiguousarray(cells)
         shape, strides = list(cells.shape), list(cells.strides)
         for axis in reversed(step):  # an axis S becomes P, and a new one K is set in behind the channels
             place = len(shape) - axes + axis
@@ -168,8 +171,7 @@ def columns(xp: Any, x: Array, kernel: Sizes, stride: Sizes, dilation: Sizes) ->
             shape[place], strides[place] = count[axis], strides[place] * stride[axis]
             shape.insert(1, kernel[axis])
             strides.insert(1, offset)
-        view = xp.lib.stride_tricks.as_strided(cells, tuple(shape), tuple(strides))
-        cells = xp.ascontiguousarray(view)
+        cells = xp.lib.stride_tricks.as_strided(cells, tuple(shape), tuple(strides))
     return cells
 
 
@@ -247,7 +249,7 @@ class Unfold(Operation):
 
     def forward(self, xp: Any, x: Array) -> Array:
         padded = pad_array(xp, x, ((0, 0), (0, 0), *self.padding))
-        cells = columns(xp, padded, self.kernel, self.stride, self.dilation)  # -> (C, *K, N, *P)
+        cells = windows(xp, padded, self.kernel, self.stride, self.dilation)  # -> (C, *K, N, *P)
         batch = 1 + len(self.kernel)
         order = (batch, *range(batch), *range(batch + 1, cells.ndim))
         return xp.ascontiguousarray(cells.transpose(order))  # -> (N, C, *K, *P)

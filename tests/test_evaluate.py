@@ -79,6 +79,14 @@ def test_an_error_while_running_names_the_line_of_the_operation() -> None:
     assert any("# described here" in note for note in caught.value.__notes__)
 
 
+def test_detect_nan_names_the_line_of_the_operation() -> None:
+    x = tg.symbol((1,))
+    root = x.sqrt()  # described here
+    with tg.detect_nan(), pytest.raises(tg.NanError, match="sqrt: made 1 NaN") as caught:
+        tg.evaluate(root, {x: [-1.0]})
+    assert any("# described here" in note for note in caught.value.__notes__)
+
+
 def test_arrays_are_freed_after_their_last_use(device_name: str) -> None:
     alive: list[weakref.ref[object]] = []
     most = 0

@@ -11,7 +11,8 @@ import numpy as np
 from .backend import Array, Device, device_of, get_device, move
 from .errors import DTypeError, GraphError, ShapeError
 from .graph import Node, topological_order
-from .ops.base import SYMBOL
+from .mode import current_mode
+from .ops.base import SYMBOL, watched
 from .tensor import Tensor, TensorLike
 
 
@@ -96,9 +97,9 @@ def _value_of(node: Node, arrays: dict[Node, Array], given: dict[Node, Array], d
         return move((Tensor._from_node(node, node.value) if owner is None else owner).array, device)
     try:
         inputs = [arrays[parent] for parent in node.inputs]
-        xp = device_of(inputs[0]).xp if inputs else device.xp  # a node may have moved them to another device
-        array = node.op.forward(xp, *inputs)
-        return xp.asarray(array) if isinstance(array, np.generic) else array
+        there = device_of(inputs[0]) if inputs else device  # a node may have moved them to another device
+        array = watched(node.op, there, inputs) if current_mode().detect_nan else node.op.forward(there.xp, *inputs)
+        return np.asarray(array) if isinstance(array, np.generic) else array
     except Exception as error:
         error.add_note(f"  in {node.op}, called {node.where}")
         raise

@@ -112,7 +112,7 @@ def apply(op: Operation, *inputs: Tensor, like: Tensor | None = None) -> Tensor:
             arrays = _arrays_on_one_device(op, inputs)
             break
     device = device_of(arrays[0]) if arrays else get_device(None if like is None else like.device)
-    array = _watched(op, device, arrays) if mode.detect_nan else op.forward(device.xp, *arrays)
+    array = watched(op, device, arrays) if mode.detect_nan else op.forward(device.xp, *arrays)
     if isinstance(array, _NUMPY_SCALAR):  # NumPy turns results without axes into scalars
         array = np.asarray(array)
     if not requires_grad:
@@ -144,8 +144,8 @@ def _arrays_on_one_device(op: Operation, inputs: tuple[Tensor, ...]) -> list[Arr
     return arrays
 
 
-def _watched(op: Operation, device: Device, arrays: list[Array]) -> Array:
-    """The numbers, with :class:`NanError` for a NaN among them that no input held."""
+def watched(op: Operation, device: Device, arrays: list[Array]) -> Array:
+    """The numbers of an operation, with :class:`NanError` for a NaN among them that no input held."""
 
     def count(values: Array) -> int:
         return int((values != values).sum())

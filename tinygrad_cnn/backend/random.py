@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from ..errors import ArgumentError
+
 
 class Generator:
     """A stream of random numbers that starts at a seed.
@@ -20,10 +22,19 @@ class Generator:
         self.manual_seed(seed)
 
     def manual_seed(self, seed: int) -> None:
-        """Start again at ``seed``, a whole number from 0 up."""
-        self.seed = seed
+        """Start again at ``seed``. Raises :class:`ArgumentError` unless it is a whole number from 0 up."""
+        if seed != int(seed) or seed < 0:
+            raise ArgumentError("seed", "this is no seed", got=repr(seed), expected="a whole number from 0 up")
+        self.seed = int(seed)
         self._children = 0
-        self.numpy = np.random.default_rng(seed)
+        self._stream: np.random.Generator | None = None
+
+    @property
+    def numpy(self) -> np.random.Generator:
+        """NumPy's generator, made at its first use: importing ``numpy.random`` takes as long as half this package."""
+        if self._stream is None:
+            self._stream = np.random.default_rng(self.seed)
+        return self._stream
 
     def uniform(self, shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
         """Numbers of the half-open interval [0, 1), each equally likely."""
@@ -53,6 +64,6 @@ default_generator = Generator(0)
 def seed(n: int) -> None:
     """Start the default generator at ``n``: weights, dropout and shuffling repeat from here.
 
-    Raises ``ValueError`` for a negative ``n``.
+    Raises :class:`ArgumentError` unless ``n`` is a whole number from 0 up.
     """
     default_generator.manual_seed(n)

@@ -15,7 +15,7 @@ from ..tensor import Tensor
 Sample = tuple[Tensor, ...]
 """What a data set holds at one position, such as an image and its label; or a batch of that."""
 
-Transform = Callable[[Tensor, np.random.Generator], Tensor]
+Transform = Callable[[Tensor, "np.random.Generator"], Tensor]
 """Changes a batch of inputs at random, such as :class:`RandomAffine`."""
 
 

@@ -15,7 +15,7 @@ from ..graph import Spec
 from ..tensor import Tensor, TensorLike
 from .base import Gradient, Operation, apply, as_tensor, require_float
 
-Scheme = Callable[[np.random.Generator, tuple[int, ...]], np.ndarray]
+Scheme = Callable[["np.random.Generator", tuple[int, ...]], np.ndarray]
 """How a parameter is initialised: a random stream and a shape give the numbers."""
 
 

@@ -47,9 +47,6 @@ class Place(NamedTuple):
         """The source line itself, or an empty string where the source is not to be had."""
         return linecache.getline(self.code.co_filename, self.line).strip()
 
-    def __str__(self) -> str:
-        return f"{self.file}, line {self.line}" + (f": {self.text}" if self.text else "")
-
 
 _our_files: set[str] = set()  # files of this package that were met: every recorded operation asks, so they are kept
 

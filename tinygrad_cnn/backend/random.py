@@ -42,12 +42,6 @@ class Generator:
             return self.numpy.random(shape, dtype=np.float32)
         return self.numpy.random(shape).astype(dtype)
 
-    def normal(self, shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
-        """Numbers of the normal distribution with mean 0 and variance 1."""
-        if dtype == np.float32:
-            return self.numpy.standard_normal(shape, dtype=np.float32)
-        return self.numpy.standard_normal(shape).astype(dtype)
-
     def spawn_seed(self) -> tuple[int, int]:
         """The seed of an independent stream: the same one for the n-th call after a seed, however it is used.
 

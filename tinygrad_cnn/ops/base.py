@@ -51,8 +51,6 @@ class Operation:
     """For each input, what its gradient reads again: positions of inputs, or :data:`OUTPUT`. Empty: nothing."""
     differentiable: ClassVar[bool] = True
     """Whether ``vjp`` is defined. Comparisons, for one, have no gradient."""
-    pure: ClassVar[bool] = True
-    """Whether the same inputs always give the same output. Random numbers are the exception."""
 
     def __init_subclass__(cls) -> None:
         if cls.name and cls.__module__.startswith(__package__):

@@ -56,11 +56,6 @@ class Pooling(Operation):
             widths.append((before, max(after, (p - 1) * s + d * (k - 1) + 1 - n - before)))
         return pad_array(xp, x, widths, value)
 
-    def cell(self, x: Array, offset: Sizes, count: Sizes) -> Array:
-        """What one cell of the window sees at all places: ``(N, C, *S) -> (N, C, *P)``, a view of a padded image."""
-        steps = zip(offset, self.stride, self.dilation, count, strict=True)
-        return x[(..., *[slice(i * d, i * d + p * s - s + 1, s) for i, s, d, p in steps])]
-
 
 @dataclass(frozen=True)
 class MaxPool(Pooling):

@@ -28,7 +28,6 @@ class Uniform(Operation):
     generator: Generator = field(default=default_generator, repr=False)
     name = "uniform"
     differentiable = False
-    pure = False
 
     def infer(self) -> Spec:
         return Spec(self.shape, self.dtype)

@@ -102,8 +102,10 @@ def _gradients(order: list[Node], targets: set[Node], seed: Tensor) -> dict[Node
     """The gradient in each target, given that in the last node of the order."""
     on_the_way = set(targets)  # targets and all that depend on one: only these need a gradient
     for node in order:
-        if not on_the_way.isdisjoint(node.inputs):
-            on_the_way.add(node)
+        for parent in node.inputs:
+            if parent in on_the_way:
+                on_the_way.add(node)
+                break
 
     found: dict[Node, Tensor] = {}
     if not on_the_way:

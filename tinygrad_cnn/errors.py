@@ -51,9 +51,9 @@ class Place(NamedTuple):
 _our_files: set[str] = set()  # files of this package that were met: every recorded operation asks, so they are kept
 
 
-def user_place() -> Place | None:
-    """The innermost line on the call stack that is not this package's own."""
-    frame: FrameType | None = sys._getframe(1)
+def user_place(above: int = 1) -> Place | None:
+    """The innermost line on the call stack that is not this package's own, looked for ``above`` so many frames."""
+    frame: FrameType | None = sys._getframe(above)
     while frame is not None:
         code = frame.f_code
         if code.co_filename not in _our_files:

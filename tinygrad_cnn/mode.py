@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from contextvars import ContextVar
+from contextvars import ContextVar, Token
 from typing import NamedTuple
 
 
@@ -83,6 +83,15 @@ def scope(name: str) -> Iterator[None]:
     mode = current_mode()
     with _changed(mode._replace(scope=f"{mode.scope}/{name}" if mode.scope else name)):
         yield
+
+
+def enter_block(name: str, describe: bool) -> Token[Mode]:
+    """What a module does when it is called: a scope, and for symbols :func:`describing`, in one quick step."""
+    record, path, device, watch, described = current_mode()
+    return _MODE.set(Mode(record, f"{path}/{name}" if path else name, device, watch, described or describe))
+
+
+leave_block = _MODE.reset
 
 
 @contextmanager

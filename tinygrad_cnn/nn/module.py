@@ -7,7 +7,6 @@ parameters, buffers, other modules, and lists, tuples and dictionaries of module
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from contextlib import nullcontext
 from dataclasses import replace
 from typing import Any, ClassVar, NamedTuple, Self
 
@@ -17,7 +16,7 @@ from ..backend import get_device, is_device_name
 from ..backend.random import Generator, default_generator
 from ..errors import ArgumentError, ShapeError
 from ..graph import Node
-from ..mode import describing, scope
+from ..mode import enter_block, leave_block
 from ..ops.base import as_tensor
 from ..ops.random import Initial, Scheme
 from ..tensor import Tensor, TensorLike
@@ -123,9 +122,13 @@ class Module:
             if "_named" not in vars(self):
                 self._name_parts()
             own = type(self).__name__.lower()
-        symbolic = any(isinstance(each, Tensor) and each.symbolic for each in (*inputs, *settings.values()))
-        with scope(own), describing() if symbolic else nullcontext():
+        arguments = (*inputs, *settings.values()) if settings else inputs
+        symbolic = any([isinstance(each, Tensor) and each.symbolic for each in arguments])
+        token = enter_block(own, symbolic)
+        try:
             return self.forward(*inputs, **settings)
+        finally:
+            leave_block(token)
 
     def _name_parts(self) -> None:
         """Tell parameters their full names and modules their scopes: the names under which the parent holds them.

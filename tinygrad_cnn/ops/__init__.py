@@ -1,7 +1,7 @@
 """The operations, one module for each family, and the functions that call them."""
 
 from .base import (
-    CONSTANT, OPERATIONS, OUTPUT, SYMBOL, Operation, align, apply, as_tensor, full_like, is_number, require_float,
+    CONSTANT, OPERATIONS, OUTPUT, SYMBOL, Operation, apply, as_tensor, full_like, is_number, require_float,
     require_same_dtype,
 )
 from .elementwise import (
@@ -9,7 +9,8 @@ from .elementwise import (
     maximum, minimum, mul, ne, neg, pow, relu, sigmoid, sign, softplus, sqrt, square, sub, tanh, to_device, where,
 )
 from .shape import (
-    broadcast_to, cat, concatenate, flatten, flip, pad, permute, reshape, split, squeeze, stack, transpose, unsqueeze,
+    align, broadcast_to, cat, concatenate, flatten, flip, pad, permute, reshape, split, squeeze, stack, transpose,
+    unsqueeze,
 )
 from .index import index, one_hot, take_along_dim
 from .reduce import (

@@ -26,7 +26,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from ..backend import Array, Device, device_of, get_device
-from ..errors import DeviceError, DTypeError, NanError, ShapeError, user_place
+from ..errors import DeviceError, DTypeError, NanError, user_place
 from ..graph import Node, Spec
 from ..mode import current_mode
 from ..tensor import Number, Tensor
@@ -84,9 +84,9 @@ def apply(op: Operation, *inputs: Tensor, like: Tensor | None = None) -> Tensor:
 
     Raises what ``op.infer`` raises; :class:`DeviceError` when the inputs live on different devices.
     """
-    mode = current_mode()
+    record, scope, _, detect_nan, describe = current_mode()
     nodes, specs, arrays = [], [], []
-    symbolic = mode.describe or (like is not None and like.node.symbolic)
+    symbolic = describe or (like is not None and like.node.symbolic)
     requires_grad = False
     for tensor in inputs:
         node = tensor.node
@@ -98,10 +98,10 @@ def apply(op: Operation, *inputs: Tensor, like: Tensor | None = None) -> Tensor:
         if node.symbolic:
             symbolic = True
     spec = op.infer(*specs)
-    requires_grad = requires_grad and mode.record and op.differentiable and spec.dtype.kind == "f"
+    requires_grad = requires_grad and record and op.differentiable and spec.dtype.kind == "f"
 
     if symbolic:
-        node = Node(op, tuple(nodes), spec, None, requires_grad, True, mode.scope, user_place())
+        node = Node(op, tuple(nodes), spec, None, requires_grad, True, scope, user_place(2))
         return Tensor._from_node(node, None)
 
     kind = type(arrays[0]) if arrays else None
@@ -110,13 +110,13 @@ def apply(op: Operation, *inputs: Tensor, like: Tensor | None = None) -> Tensor:
             arrays = _arrays_on_one_device(op, inputs)
             break
     device = device_of(arrays[0]) if arrays else get_device(None if like is None else like.device)
-    array = watched(op, device, arrays) if mode.detect_nan else op.forward(device.xp, *arrays)
+    array = watched(op, device, arrays) if detect_nan else op.forward(device.xp, *arrays)
     if isinstance(array, _NUMPY_SCALAR):  # NumPy turns results without axes into scalars
         array = np.asarray(array)
     if not requires_grad:
         return Tensor._from_node(Node(CONSTANT, (), spec, array), array)
 
-    node = Node(op, tuple(nodes), spec, None, True, False, mode.scope, user_place())
+    node = Node(op, tuple(nodes), spec, None, True, False, scope, user_place(2))
     for parent, reads in zip(nodes, op.keeps):  # noqa: B905 - `keeps` may be shorter: the rest reads nothing
         if parent.requires_grad:
             for read in reads:
@@ -176,7 +176,8 @@ def require_float(name: str, *specs: Spec) -> None:
 
 def require_same_dtype(name: str, *specs: Spec) -> None:
     """Raise :class:`DTypeError` when element types differ: nothing is converted behind the user's back."""
-    if any([spec.dtype != specs[0].dtype for spec in specs]):
+    first = specs[0].dtype
+    if any([spec.dtype is not first and spec.dtype != first for spec in specs]):
         raise DTypeError(
             name,
             "the inputs have different element types, " + " and ".join(str(spec.dtype) for spec in specs),
@@ -284,51 +285,3 @@ def as_tensor(value: object, name: str = "tensor") -> Tensor:
     Raises :class:`DTypeError` for what cannot be one.
     """
     return value if isinstance(value, Tensor) else Tensor(value)
-
-
-def align(name: str, *operands: object) -> tuple[Tensor, ...]:
-    """The operands as tensors of one element type and one shape.
-
-    Python numbers take the type of the tensors. Shapes are brought together by explicit ``broadcast_to`` nodes, so
-    that no gradient rule has to undo a broadcast. Raises :class:`DTypeError` for mixed types,
-    :class:`ShapeError` for shapes that do not broadcast.
-    """
-    from .shape import broadcast_to
-
-    tensors = [None if is_number(each) else as_tensor(each) for each in operands]
-    given = [each for each in tensors if each is not None] or [as_tensor(operands[0])]
-    first = given[0]
-    shape = first.node.spec.shape
-    if len(given) > 1:
-        specs = [each.node.spec for each in given]
-        require_same_dtype(name, *specs)
-        shape = broadcast_shape(name, *specs)
-    return tuple(
-        [
-            operand_like(first, operand, shape) if tensor is None else broadcast_to(tensor, shape)  # type: ignore[arg-type]
-            for tensor, operand in zip(tensors, operands, strict=True)
-        ]
-    )
-
-
-def broadcast_shape(name: str, *specs: Spec) -> tuple[int, ...]:
-    """The common shape by NumPy's rule: axes are matched from the last; lengths must agree, or one of them be 1.
-
-    Raises :class:`ShapeError` naming the axis that does not fit.
-    """
-    shapes = [spec.shape for spec in specs]
-    length = max(map(len, shapes))
-    result = [1] * length
-    for shape in shapes:
-        for axis, n in enumerate(shape, start=length - len(shape)):
-            if n != 1 and n != result[axis]:
-                if result[axis] != 1:
-                    raise ShapeError(
-                        name,
-                        f"the shapes {' and '.join(map(str, shapes))} do not broadcast",
-                        got=", ".join(map(repr, specs)),
-                        expected=f"equal lengths, or 1, on axis {axis - length}: {result[axis]} and {n}",
-                        fix="reshape one of them, or insert axes of length 1 with unsqueeze",
-                    )
-                result[axis] = n
-    return tuple(result)

@@ -124,13 +124,16 @@ class Conv(Convolution):
             pixels = x.reshape(n, g, c // g, math.prod(x.shape[2:]))  # (N, C, *P) -> (N, G, C/G, p)
             return xp.matmul(filters, pixels).reshape(n, o, *x.shape[2:])  # (N, G, O/G, p) -> (N, O, *P)
         count = self.count(self.name, x.shape[2:], kernel)
-        y = xp.empty((n, o, *count), dtype=x.dtype)
+        k, p = math.prod(kernel), math.prod(count)
+        y = xp.empty((n, g, o // g, p), dtype=x.dtype)
         view = self.windows(xp, x, kernel)
-        for piece in _pieces(n, c * math.prod(kernel + count) * x.itemsize, COLUMN_BYTES):
-            product = xp.matmul(filters, self.columns(xp, view, piece))  # -> (G, O/G, N * p)
-            product = product.reshape(o, piece.stop - piece.start, *count)  # -> (O, N, *P)
-            y[piece] = product.transpose(1, 0, *range(2, y.ndim))  # -> (N, O, *P)
-        return y
+        batch = view.ndim // 2
+        view = view.transpose(batch, *range(batch), *range(batch + 1, view.ndim))  # (C, *K, N, *P) -> (N, C, *K, *P)
+        for piece in _pieces(n, c * k * p * x.itemsize, COLUMN_BYTES):
+            part = xp.ascontiguousarray(view[piece])
+            columns = part.reshape(part.shape[0], g, c // g * k, p)
+            xp.matmul(filters, columns, out=y[piece])  # (G, O/G, C/G * k) @ (N, G, C/G * k, p) -> (N, G, O/G, p)
+        return y.reshape(n, o, *count)
 
     def vjp(self, grad: Tensor, output: Tensor, x: Tensor, weight: Tensor) -> tuple[Gradient, ...]:
         settings = (self.stride, self.padding, self.dilation, self.groups)

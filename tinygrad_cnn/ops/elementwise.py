@@ -20,15 +20,14 @@ from .base import (
     OUTPUT,
     Gradient,
     Operation,
-    align,
     apply,
     as_tensor,
-    broadcast_shape,
     is_number,
     operand_like,
     require_float,
 )
 from .erf import erf as erf_array
+from .shape import align, broadcast_shape
 
 BOOL = np.dtype(bool)
 
@@ -562,6 +561,8 @@ class Detach(Operation):
 
 # The functions
 
+ADD, SUB, MUL, DIV = Add(), Sub(), Mul(), Div()
+
 
 def _binary(op: Operation, a: TensorLike, b: TensorLike) -> Tensor:
     if isinstance(a, Tensor) and type(b) is float:  # the most common case, without the general machinery
@@ -577,7 +578,7 @@ def add(a: TensorLike, b: TensorLike) -> Tensor:
     >>> add(Tensor([1.0, 2.0]), 10)
     Tensor([11., 12.])
     """
-    return _binary(Add(), a, b)
+    return _binary(ADD, a, b)
 
 
 def sub(a: TensorLike, b: TensorLike) -> Tensor:
@@ -586,7 +587,7 @@ def sub(a: TensorLike, b: TensorLike) -> Tensor:
     >>> sub(1, Tensor([1.0, 2.0]))
     Tensor([ 0., -1.])
     """
-    return _binary(Sub(), a, b)
+    return _binary(SUB, a, b)
 
 
 def mul(a: TensorLike, b: TensorLike) -> Tensor:
@@ -595,7 +596,7 @@ def mul(a: TensorLike, b: TensorLike) -> Tensor:
     >>> mul(Tensor([1.0, 2.0]), 10)
     Tensor([10., 20.])
     """
-    return _binary(Mul(), a, b)
+    return _binary(MUL, a, b)
 
 
 def div(a: TensorLike, b: TensorLike) -> Tensor:
@@ -604,7 +605,7 @@ def div(a: TensorLike, b: TensorLike) -> Tensor:
     >>> div(Tensor([1.0, 2.0]), 4)
     Tensor([0.25, 0.5 ])
     """
-    return _binary(Div(), a, b)
+    return _binary(DIV, a, b)
 
 
 def pow(a: TensorLike, b: TensorLike) -> Tensor:

@@ -8,9 +8,9 @@ from ..backend import Array
 from ..errors import ShapeError
 from ..graph import Spec
 from ..tensor import Tensor, TensorLike
-from .base import Gradient, Operation, apply, as_tensor, broadcast_shape, require_same_dtype
+from .base import Gradient, Operation, apply, as_tensor, require_same_dtype
 from .elementwise import UFUNCS
-from .shape import broadcast_to, reshape, squeeze, transpose, unsqueeze
+from .shape import broadcast_shape, broadcast_to, reshape, squeeze, transpose, unsqueeze
 
 
 class MatMul(Operation):
@@ -59,6 +59,8 @@ def matmul(a: TensorLike, b: TensorLike) -> Tensor:
     for operand in (a, b):
         if operand.ndim == 0:
             raise ShapeError("matmul", "a single number is no matrix", got=f"{a.spec!r} @ {b.spec!r}", fix="use *")
+    if a.ndim == b.ndim == 2:
+        return apply(MatMul(), a, b)
     row, column = a.ndim == 1, b.ndim == 1
     a = unsqueeze(a, 0) if row else a
     b = unsqueeze(b, 1) if column else b

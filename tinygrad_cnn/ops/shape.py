@@ -13,7 +13,7 @@ from ..backend import Array
 from ..errors import ArgumentError, ShapeError
 from ..graph import Spec
 from ..tensor import Dims, Tensor, TensorLike
-from .base import Gradient, Operation, apply, as_tensor, require_same_dtype
+from .base import Gradient, Operation, apply, as_tensor, is_number, operand_like, require_same_dtype
 
 Shape = tuple[int, ...]
 
@@ -62,10 +62,7 @@ class BroadcastTo(Operation):
 
     def infer(self, x: Spec) -> Spec:
         lead = len(self.shape) - len(x.shape)
-        fits = lead >= 0 and all(
-            old in (1, new) for old, new in zip(x.shape, self.shape[lead:], strict=True)
-        )  # fmt: skip
-        if not fits:
+        if lead < 0 or any([n not in (1, new) for n, new in zip(x.shape, self.shape[lead:], strict=True)]):
             raise ShapeError(
                 self.name,
                 f"the shape {x.shape} cannot be repeated to {self.shape}",
@@ -174,6 +171,56 @@ class Flip(Operation):
         return (flip(grad, self.dims),)
 
 
+# Broadcasting
+
+
+def align(name: str, *operands: object) -> tuple[Tensor, ...]:
+    """The operands as tensors of one element type and one shape.
+
+    Python numbers take the type of the tensors. Shapes are brought together by explicit ``broadcast_to`` nodes, so
+    that no gradient rule has to undo a broadcast. Raises :class:`DTypeError` for mixed types,
+    :class:`ShapeError` for shapes that do not broadcast.
+    """
+    tensors = [each if isinstance(each, Tensor) else None if is_number(each) else as_tensor(each) for each in operands]
+    given = [each for each in tensors if each is not None] or [as_tensor(operands[0])]
+    first = given[0]
+    shape = first.node.spec.shape
+    if len(given) > 1:
+        specs = [each.node.spec for each in given]
+        require_same_dtype(name, *specs)
+        shape = broadcast_shape(name, *specs)
+    aligned = []
+    for tensor, operand in zip(tensors, operands, strict=True):
+        if tensor is None:
+            aligned.append(operand_like(first, operand, shape))  # type: ignore[arg-type]
+        else:
+            aligned.append(tensor if tensor.node.spec.shape == shape else apply(BroadcastTo(shape), tensor))
+    return tuple(aligned)
+
+
+def broadcast_shape(name: str, *specs: Spec) -> tuple[int, ...]:
+    """The common shape by NumPy's rule: axes are matched from the last; lengths must agree, or one of them be 1.
+
+    Raises :class:`ShapeError` naming the axis that does not fit.
+    """
+    shapes = [spec.shape for spec in specs]
+    length = max(map(len, shapes))
+    result = [1] * length
+    for shape in shapes:
+        for axis, n in enumerate(shape, start=length - len(shape)):
+            if n != 1 and n != result[axis]:
+                if result[axis] != 1:
+                    raise ShapeError(
+                        name,
+                        f"the shapes {' and '.join(map(str, shapes))} do not broadcast",
+                        got=", ".join(map(repr, specs)),
+                        expected=f"equal lengths, or 1, on axis {axis - length}: {result[axis]} and {n}",
+                        fix="reshape one of them, or insert axes of length 1 with unsqueeze",
+                    )
+                result[axis] = n
+    return tuple(result)
+
+
 # The functions
 
 
@@ -216,16 +263,17 @@ def reshape(x: TensorLike, shape: Sequence[int]) -> Tensor:
     """
     x = as_tensor(x)
     wanted = tuple([int(length) for length in shape])
+    size = math.prod(x.shape)
     if -1 in wanted:
         known = math.prod([length for length in wanted if length != -1])
-        if wanted.count(-1) == 1 and known and x.numel() % known == 0:
-            wanted = tuple([x.numel() // known if length == -1 else length for length in wanted])
-    if math.prod(wanted) != x.numel() or min(wanted, default=0) < 0:
+        if wanted.count(-1) == 1 and known and size % known == 0:
+            wanted = tuple([size // known if length == -1 else length for length in wanted])
+    if math.prod(wanted) != size or (wanted and min(wanted) < 0):
         raise ShapeError(
             "reshape",
-            f"{x.numel()} elements cannot be laid out as {wanted}",
+            f"{size} elements cannot be laid out as {wanted}",
             got=repr(x.spec),
-            expected=f"lengths whose product is {x.numel()}; at most one of them -1",
+            expected=f"lengths whose product is {size}; at most one of them -1",
         )
     return x if wanted == x.shape else apply(Reshape(wanted), x)
 
@@ -295,7 +343,7 @@ def transpose(x: TensorLike, dim0: int, dim1: int) -> Tensor:
     order = list(range(x.ndim))
     first, second = normalize_dim("transpose", dim0, x.ndim), normalize_dim("transpose", dim1, x.ndim)
     order[first], order[second] = order[second], order[first]
-    return permute(x, order)
+    return x if first == second else apply(Permute(tuple(order)), x)
 
 
 def broadcast_to(x: TensorLike, shape: Sequence[int]) -> Tensor:

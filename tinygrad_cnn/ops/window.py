@@ -41,6 +41,8 @@ def per_axis(name: str, argument: str, value: SizeArgument, axes: int, least: in
     >>> per_axis("conv2d", "stride", 2, 2, least=1)
     (2, 2)
     """
+    if type(value) is int and value >= least:  # the most common case
+        return (value,) * axes
     given: list[Any] = list(value) if isinstance(value, tuple | list) else [value]
     if len(given) == 1:
         given = given * axes
@@ -85,6 +87,7 @@ def padding_pairs(
     return tuple([(each, each) for each in per_axis(name, "padding", padding, len(size), least=0)])
 
 
+@functools.lru_cache(maxsize=4096)
 def places(
     name: str, size: Sizes, kernel: Sizes, stride: Sizes, padding: Pairs, dilation: Sizes, ceil_mode: bool = False
 ) -> Sizes:

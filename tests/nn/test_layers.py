@@ -154,7 +154,7 @@ def test_layers_pass_their_settings_on():
     expected = F.conv_transpose2d(x, up.weight, up.bias, stride=3, padding=1, output_padding=2, groups=2, dilation=2)
     np.testing.assert_array_equal(up(x).numpy(), expected.numpy())
     expected = F.max_pool2d(x, 3, stride=2, padding=1, dilation=2, ceil_mode=True)
-    np.testing.assert_array_equal(nn.MaxPool2d(3, 2, 1, 2, True)(x).numpy(), expected.numpy())
+    np.testing.assert_array_equal(nn.MaxPool2d(3, 2, 1, 2, False, True)(x).numpy(), expected.numpy())
     expected = F.avg_pool2d(x, 3, stride=2, padding=1, ceil_mode=True, count_include_pad=False)
     np.testing.assert_array_equal(nn.AvgPool2d(3, 2, 1, True, False)(x).numpy(), expected.numpy())
 

@@ -18,12 +18,14 @@ from tests import oracles as window_oracle
 from tinygrad_cnn import ops
 from tinygrad_cnn.ops.conv import Conv, ConvTranspose, ConvWeight
 from tinygrad_cnn.ops.index import AddAlongDim, Index, IndexAdd
-from tinygrad_cnn.ops.pool import AvgPool, AvgPoolAdjoint, MaxPool, MaxPoolGather, MaxPoolScatter
+from tinygrad_cnn.ops.pool import AvgPool, AvgPoolAdjoint, MaxPool, MaxPoolGather, MaxPoolIndices, MaxPoolScatter
 from tinygrad_cnn.ops.random import Initial, uniform_like
+from tinygrad_cnn.ops.resample import Resample, ResampleAdjoint
 from tinygrad_cnn.ops.shape import Pad
 from tinygrad_cnn.ops.window import Fold, Unfold
 
 from . import oracles_basic as oracle
+from . import oracles_resample as resample_oracle
 
 Shape = tuple[int, ...]
 Function = Callable[..., Any]
@@ -128,6 +130,7 @@ ELEMENTWISE = [
     *unary("neg", ops.neg, lambda x: -x),
     *unary("square", ops.square, lambda x: x * x),
     *unary("exp", ops.exp, math.exp),
+    *unary("expm1", ops.expm1, math.expm1),
     *unary("log", ops.log, math.log, positive),
     *unary("sqrt", ops.sqrt, math.sqrt, positive),
     *unary("abs", ops.abs, abs),
@@ -450,6 +453,15 @@ def _in_scene(op: Any, scene: np.ndarray, settings: tuple[Any, ...], x: tg.Tenso
     return ops.apply(op, x, image, ops.apply(MaxPool(*settings), image))
 
 
+def _flat(size: Shape, pixel: Shape) -> float:
+    """The number of a pixel in its plane, in row-major order."""
+    return float(np.ravel_multi_index(pixel[2:], size))
+
+
+def _find_places(settings: Any, x: tg.Tensor) -> tg.Tensor:
+    return ops.apply(MaxPoolIndices(*settings), x, ops.apply(MaxPool(*settings), x))
+
+
 def _max_pools() -> list[Case]:
     cases = []
     for number, (image, *settings) in enumerate(POOLINGS):
@@ -464,8 +476,12 @@ def _max_pools() -> list[Case]:
 
         largest = partial(lambda settings, x: window_oracle.max_pool_nd(x.astype(float), *settings), settings)
         collect, spread = MaxPoolGather(*settings), MaxPoolScatter(*settings, size=image[2:])
+        number_of = partial(_flat, image[2:])
+        indices = partial(lambda settings, number_of, x: _winning(x, settings, number_of), settings, number_of)
+        find = partial(_find_places, settings)
         cases += [
             one_input("max_pool", f"{number}", partial(ops.apply, MaxPool(*settings)), image, largest, distinct),
+            one_input("max_pool_indices", f"{number}", find, image, indices, whole_floats, dtype="int64"),
             one_input(collect.name, f"{number}", partial(_in_scene, collect, scene, settings), image, gather),
             one_input(spread.name, f"{number}", partial(_in_scene, spread, scene, settings), places, scatter),
         ]
@@ -503,6 +519,42 @@ def _avg_pools() -> list[Case]:
 
 
 WINDOW = [*_convolutions(), *_windows(), *_max_pools(), *_avg_pools()]
+
+
+# image, new size, rule, whether corners are aligned
+RESAMPLINGS: list[tuple[Shape, Shape, str, bool]] = [
+    ((2, 1, 3), (7,), "nearest", False),
+    ((1, 2, 7), (3,), "nearest", False),
+    ((1, 1, 2, 3), (4, 6), "nearest", False),
+    ((2, 1, 4), (7,), "linear", False),
+    ((1, 1, 4), (7,), "linear", True),
+    ((1, 2, 5, 3), (3, 7), "linear", False),
+    ((1, 1, 3, 5), (1, 3), "linear", True),
+    ((1, 1, 2, 1, 3), (3, 2, 1), "linear", False),
+    ((1, 2, 7), (3,), "average", False),
+    ((1, 1, 5, 3), (3, 4), "average", False),
+    ((0, 2, 5, 4), (3, 2), "average", False),
+    ((1, 1, 1, 1), (1, 1), "linear", False),
+]
+
+
+def _resamplings() -> list[Case]:
+    cases = []
+    for number, (image, target, rule, corners) in enumerate(RESAMPLINGS):
+        lengths = list(zip(image[2:], target, strict=True))
+        steps = tuple([((n - 1) / (p - 1) if p > 1 else 0.0) if corners else n / p for n, p in lengths])
+        settings = (rule, image[2:], target, steps, corners)
+        forward = partial(resample_oracle.resampled, target=target, rule=rule, align_corners=corners)
+        back = partial(oracle.adjoint, forward, image)
+        there, home = Resample(*settings), ResampleAdjoint(*settings)
+        cases += [
+            one_input("resample", f"{number}", partial(ops.apply, there), image, forward),
+            one_input("resample_adjoint", f"{number}", partial(ops.apply, home), (*image[:2], *target), back),
+        ]
+    return cases
+
+
+RESAMPLE = _resamplings()
 
 
 def _seeded(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -550,4 +602,4 @@ CONSTANTS = [
 LEAVES = ("constant", "symbol")
 """What is given rather than computed, and so is never called."""
 
-CASES: Sequence[Case] = [*ELEMENTWISE, *REDUCE, *SHAPE, *INDEX, *LINALG, *WINDOW, *RANDOM, *CONSTANTS]
+CASES: Sequence[Case] = [*ELEMENTWISE, *REDUCE, *SHAPE, *INDEX, *LINALG, *WINDOW, *RESAMPLE, *RANDOM, *CONSTANTS]

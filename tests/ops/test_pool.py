@@ -10,7 +10,7 @@ import pytest
 import tinygrad_cnn as tg
 from tests import oracles
 from tinygrad_cnn import ops
-from tinygrad_cnn.errors import ArgumentError, DTypeError, ShapeError
+from tinygrad_cnn.errors import ArgumentError, DTypeError, PositionError, ShapeError
 from tinygrad_cnn.testing import check_grad
 
 random = np.random.default_rng(7)
@@ -55,7 +55,17 @@ def test_max_pooling_two_by_two(image, result):
 def test_average_and_sum_pooling():
     image = plane([[1, 1, 2, 4], [5, 6, 7, 8], [3, 2, 1, 0], [1, 2, 3, 4]])
     assert ops.avg_pool2d(image, 2).tolist() == [[[[3.25, 5.25], [2, 2]]]]
+    assert ops.sum_pool2d(image, 2).tolist() == [[[[13, 21], [8, 8]]]]
     assert ops.avg_pool2d(image, 2, divisor_override=1).tolist() == [[[[13, 21], [8, 8]]]]
+
+
+def test_sums_in_one_and_three_axes():
+    x = random.standard_normal((2, 3, 5, 4, 6))
+    average = ops.avg_pool3d(tg.Tensor(x), 2, 1).numpy()
+    np.testing.assert_allclose(ops.sum_pool3d(tg.Tensor(x), 2, 1).numpy(), 8 * average, atol=1e-12)
+    line = tg.Tensor([[[1.0, 2.0, 3.0, 4.0, 5.0]]])
+    assert ops.sum_pool1d(line, 2, ceil_mode=True).tolist() == [[[3, 7, 5]]]
+    assert ops.sum_pool1d(line, 3, 2, 1).tolist() == [[[3, 9, 9]]]
 
 
 # Plain loops
@@ -156,6 +166,62 @@ def test_the_last_window_of_the_ceil_mode_starts_inside():
     assert ops.max_pool1d(line, 1, 3, ceil_mode=True).tolist() == [[[1, 4]]]  # a third would start behind the end
 
 
+# Places, and back
+
+
+UNPOOL = {1: ops.max_unpool1d, 2: ops.max_unpool2d, 3: ops.max_unpool3d}
+
+
+@pytest.mark.parametrize("ceil_mode", [False, True])
+@pytest.mark.parametrize(NAMES, SETTINGS)
+def test_the_places_are_those_of_the_largest(size, kernel, stride, padding, dilation, ceil_mode):
+    x = random.standard_normal((2, 3, *size))
+    pool = MAX_POOL[len(size)]
+    largest, places = pool(tg.Tensor(x), kernel, stride, padding, dilation, ceil_mode, return_indices=True)
+    assert places.dtype == np.int64
+    flat = np.take_along_axis(x.reshape(2, 3, -1), places.numpy().reshape(2, 3, -1), 2)
+    np.testing.assert_array_equal(flat.reshape(largest.shape), largest.numpy())
+
+
+def test_places_count_in_row_major_order_and_name_the_first_of_equals():
+    image = plane([[1, 2, 0, 0], [2, 2, 0, math.nan]])
+    _, places = ops.max_pool2d(image, 2, return_indices=True)
+    assert places.tolist() == [[[[1, 7]]]]
+    _, places = ops.max_pool2d(tg.Tensor(image.numpy()[0]), 2, return_indices=True)
+    assert places.tolist() == [[[1, 7]]]
+
+
+@pytest.mark.parametrize("axes", [1, 2, 3])
+def test_unpooling_puts_each_number_where_it_was(axes):
+    n = (7, 5, 3)[axes - 1]
+    x = random.permutation(2 * n**axes).reshape(1, 2, *[n] * axes) / 3.0 + 1
+    y, places = MAX_POOL[axes](tg.Tensor(x), 2, return_indices=True)
+    back = UNPOOL[axes](y, places, 2, output_size=x.shape).numpy()
+    assert np.count_nonzero(back) == y.numel()
+    np.testing.assert_array_equal(back[back > 0], x[back > 0])
+    np.testing.assert_array_equal(MAX_POOL[axes](tg.Tensor(back), 2).numpy(), y.numpy())
+    assert UNPOOL[axes](y, np.minimum(places.numpy(), 5), 2).shape == (1, 2, *[n - 1] * axes)
+    np.testing.assert_array_equal(
+        UNPOOL[axes](tg.Tensor(y.numpy()[0]), tg.Tensor(places.numpy()[0]), 2, output_size=[n] * axes).numpy(), back[0]
+    )
+    check_grad(lambda y: UNPOOL[axes](y, places, 2, output_size=x.shape) ** 2, [y.numpy()], order=2)
+
+
+def test_a_pixel_that_won_twice_comes_back_as_it_was():
+    x = tg.Tensor([[[0.0, 5.0, 1.0, 0.0]]])
+    y, places = ops.max_pool1d(x, 2, 1, return_indices=True)
+    assert ops.max_unpool1d(y, places, 2, 1).tolist() == [[[0, 5, 1, 0]]]
+
+
+def test_symbols_are_unpooled():
+    x = tg.symbol((1, 1, 4, 4))
+    y, places = ops.max_pool2d(x, 2, return_indices=True)
+    back = ops.max_unpool2d(y, places, 2)
+    numbers = np.arange(16.0, dtype=np.float32).reshape(1, 1, 4, 4)
+    assert back.shape == x.shape
+    assert np.flatnonzero(tg.evaluate(back, {x: numbers}).numpy()).tolist() == [5, 7, 13, 15]
+
+
 # Batches
 
 
@@ -175,6 +241,8 @@ def test_a_single_sample_has_no_batch_axis():
 
 
 # Errors
+
+unpool = ops.max_unpool2d
 
 
 def image(*shape, dtype="float32"):
@@ -199,8 +267,16 @@ def test_padding_of_more_than_half_of_the_window():
         (lambda: ops.avg_pool2d(image(1, 1, 4, 4), 2, divisor_override=0), ArgumentError, "divided by 0"),
         (lambda: ops.max_pool2d(image(1, 1, 4, 4), 0), ArgumentError, "kernel_size needs whole numbers"),
         (lambda: ops.max_pool2d(image(1, 1, 4, 4), 2, (2, 0)), ArgumentError, "stride needs whole numbers"),
+        (lambda: unpool(image(1, 1, 2, 2), [[[[0, 5]]]], 2), ShapeError, "there must be one place for each number"),
+        (lambda: unpool(image(1, 1, 1, 2), [[[[0, 8]]]], 2), PositionError, "0 <= place < 2 \\* 4 = 8"),
+        (lambda: unpool(image(1, 1, 1, 2), [[[[0.0, 5.0]]]], 2), DTypeError, "float32 cannot be a place"),
+        (
+            lambda: unpool(image(1, 1, 1, 2), [[[[0, 5]]]], 2, output_size=(2, 6)), ShapeError,
+            "cannot have started from 6 pixels on spatial axis 1(.|\n)*kernel_size: 3 to 5",
+        ),
+        (lambda: unpool(image(1, 1, 1, 2), [[[[0, 5]]]], 2, output_size=(1, 2, 3)), ArgumentError, "output_size has 3"),
     ],
-)
+)  # fmt: skip
 def test_errors_name_what_is_wrong(call, error, words):
     with pytest.raises(error, match=words):
         call()

@@ -20,10 +20,10 @@ import numpy as np
 
 FUNCTIONS = (
     "abs", "add", "arange", "argmax", "argmin", "asarray", "ascontiguousarray", "broadcast_to", "clip", "concatenate",
-    "divide", "empty", "equal", "exp", "flip", "full", "greater", "greater_equal", "isfinite", "less", "less_equal",
-    "log", "log1p", "logical_not", "matmul", "max", "maximum", "min", "minimum", "multiply", "negative", "not_equal",
-    "power", "reshape", "sign", "sqrt", "squeeze", "subtract", "sum", "take_along_axis", "tanh", "transpose",
-    "where", "zeros",
+    "divide", "empty", "equal", "exp", "expm1", "flip", "full", "greater", "greater_equal", "isfinite", "less",
+    "less_equal", "log", "log1p", "logical_not", "matmul", "max", "maximum", "min", "minimum", "multiply", "negative",
+    "not_equal", "power", "reshape", "sign", "sqrt", "squeeze", "subtract", "sum", "take", "take_along_axis", "tanh",
+    "transpose", "where", "zeros",
 )  # fmt: skip
 """What operations may call. Whoever adds a name checks first that CuPy has the function, with these arguments."""
 

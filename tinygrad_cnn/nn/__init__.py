@@ -1,49 +1,179 @@
 """Layers, containers, losses and initialisers, with PyTorch's names."""
 
-from . import functional, init
-from .activation import GELU, Dropout, LeakyReLU, ReLU, Sigmoid, Softmax, Softplus, Tanh
+from . import functional, init, utils
+from .activation import (
+    CELU, ELU, GELU, GLU, SELU, Dropout, Hardsigmoid, Hardswish, Hardtanh, LeakyReLU, LogSigmoid, LogSoftmax, Mish,
+    PReLU, ReLU, ReLU6, Sigmoid, SiLU, Softmax, Softmin, Softplus, Softsign, Tanh, Tanhshrink,
+)  # fmt: skip
+from .attention import MultiheadAttention
+from .blocks import ChannelMix, ConvNormActivation, ConvPattern, DepthwiseSeparable, Inception, SqueezeExcitation
 from .container import Flatten, Identity, Sequential
 from .conv import Conv1d, Conv2d, Conv3d, ConvTranspose1d, ConvTranspose2d, ConvTranspose3d
+from .embedding import Embedding
+from .encoder import Autoencoder, Decoder, Encoder, UNetLevel, double_convolution
+from .graph import GraphConv
 from .linear import Linear
-from .loss import BCEWithLogitsLoss, CrossEntropyLoss, MSELoss
+from .local import LocallyConnected1d, LocallyConnected2d
+from .loss import (
+    BCELoss, BCEWithLogitsLoss, CrossEntropyLoss, HuberLoss, KLDivLoss, L1Loss, MSELoss, NLLLoss, SmoothL1Loss,
+)  # fmt: skip
 from .module import Buffer, Module, Parameter
-from .norm import BatchNorm1d, BatchNorm2d, BatchNorm3d
-from .pool import AvgPool1d, AvgPool2d, AvgPool3d, MaxPool1d, MaxPool2d, MaxPool3d
+from .norm import (
+    BatchNorm1d, BatchNorm2d, BatchNorm3d, GroupNorm, InstanceNorm1d, InstanceNorm2d, InstanceNorm3d, LayerNorm,
+    LocalResponseNorm,
+)  # fmt: skip
+from .pool import (
+    AdaptiveAvgPool1d, AdaptiveAvgPool2d, AdaptiveAvgPool3d, AdaptiveMaxPool1d, AdaptiveMaxPool2d,
+    AdaptiveMaxPool3d, AvgPool1d, AvgPool2d, AvgPool3d, GlobalAvgPool1d, GlobalAvgPool2d, GlobalAvgPool3d,
+    GlobalMaxPool1d, GlobalMaxPool2d, GlobalMaxPool3d, LPPool1d, LPPool2d, LPPool3d, MaxPool1d, MaxPool2d,
+    MaxPool3d, MaxUnpool1d, MaxUnpool2d, MaxUnpool3d, Maxout, SumPool1d, SumPool2d, SumPool3d, WeightedAvgPool1d,
+    WeightedAvgPool2d, WeightedAvgPool3d,
+)  # fmt: skip
+from .regularizer import (
+    L1, L2, ActivityRegularization, L1L2, MaxNorm, NonNeg, UnitNorm, apply_constraints, constrain, penalty,
+    regularize,
+)  # fmt: skip
+from .residual import BasicBlock, Bottleneck, PreActBasicBlock, PreActBottleneck, ResidualLinear, ZeroPadShortcut
+from .rnn import GRU, LSTM, RNN, GRUCell, LSTMCell, RNNCell
+from .transformer import (
+    LearnedPositionalEncoding, PositionalEncoding, TransformerEncoder, TransformerEncoderLayer,
+)  # fmt: skip
+from .upsample import PixelShuffle, PixelUnshuffle, Upsample
 
 __all__ = [
+    "ActivityRegularization",
+    "AdaptiveAvgPool1d",
+    "AdaptiveAvgPool2d",
+    "AdaptiveAvgPool3d",
+    "AdaptiveMaxPool1d",
+    "AdaptiveMaxPool2d",
+    "AdaptiveMaxPool3d",
+    "Autoencoder",
     "AvgPool1d",
     "AvgPool2d",
     "AvgPool3d",
+    "BCELoss",
     "BCEWithLogitsLoss",
+    "BasicBlock",
     "BatchNorm1d",
     "BatchNorm2d",
     "BatchNorm3d",
+    "Bottleneck",
     "Buffer",
+    "CELU",
+    "ChannelMix",
     "Conv1d",
     "Conv2d",
     "Conv3d",
+    "ConvNormActivation",
+    "ConvPattern",
     "ConvTranspose1d",
     "ConvTranspose2d",
     "ConvTranspose3d",
     "CrossEntropyLoss",
+    "Decoder",
+    "DepthwiseSeparable",
     "Dropout",
+    "ELU",
+    "Embedding",
+    "Encoder",
     "Flatten",
     "GELU",
+    "GLU",
+    "GRU",
+    "GRUCell",
+    "GlobalAvgPool1d",
+    "GlobalAvgPool2d",
+    "GlobalAvgPool3d",
+    "GlobalMaxPool1d",
+    "GlobalMaxPool2d",
+    "GlobalMaxPool3d",
+    "GraphConv",
+    "GroupNorm",
+    "Hardsigmoid",
+    "Hardswish",
+    "Hardtanh",
+    "HuberLoss",
     "Identity",
+    "Inception",
+    "InstanceNorm1d",
+    "InstanceNorm2d",
+    "InstanceNorm3d",
+    "KLDivLoss",
+    "L1",
+    "L1L2",
+    "L1Loss",
+    "L2",
+    "LPPool1d",
+    "LPPool2d",
+    "LPPool3d",
+    "LSTM",
+    "LSTMCell",
+    "LayerNorm",
     "LeakyReLU",
+    "LearnedPositionalEncoding",
     "Linear",
+    "LocalResponseNorm",
+    "LocallyConnected1d",
+    "LocallyConnected2d",
+    "LogSigmoid",
+    "LogSoftmax",
     "MSELoss",
+    "MaxNorm",
     "MaxPool1d",
     "MaxPool2d",
     "MaxPool3d",
+    "MaxUnpool1d",
+    "MaxUnpool2d",
+    "MaxUnpool3d",
+    "Maxout",
+    "Mish",
     "Module",
+    "MultiheadAttention",
+    "NLLLoss",
+    "NonNeg",
+    "PReLU",
     "Parameter",
+    "PixelShuffle",
+    "PixelUnshuffle",
+    "PositionalEncoding",
+    "PreActBasicBlock",
+    "PreActBottleneck",
+    "RNN",
+    "RNNCell",
     "ReLU",
+    "ReLU6",
+    "ResidualLinear",
+    "SELU",
     "Sequential",
+    "SiLU",
     "Sigmoid",
+    "SmoothL1Loss",
     "Softmax",
+    "Softmin",
     "Softplus",
+    "Softsign",
+    "SqueezeExcitation",
+    "SumPool1d",
+    "SumPool2d",
+    "SumPool3d",
     "Tanh",
+    "Tanhshrink",
+    "TransformerEncoder",
+    "TransformerEncoderLayer",
+    "UNetLevel",
+    "UnitNorm",
+    "Upsample",
+    "WeightedAvgPool1d",
+    "WeightedAvgPool2d",
+    "WeightedAvgPool3d",
+    "ZeroPadShortcut",
+    "apply_constraints",
+    "constrain",
+    "double_convolution",
     "functional",
     "init",
+    "penalty",
+    "regularize",
+    "utils",
 ]

@@ -5,7 +5,8 @@ from __future__ import annotations
 from ..errors import ArgumentError
 from ..tensor import Tensor
 from . import functional as F
-from .module import Module
+from .init import Constant
+from .module import Module, Parameter
 
 
 class ReLU(Module):
@@ -114,6 +115,256 @@ class Softmax(Module):
     def extra_repr(self) -> str:
         """The axis."""
         return f"dim={self.dim}"
+
+
+class ELU(Module):
+    """``x`` where positive, else ``alpha * (exp(x) - 1)``. (Clevert et al., 2016)
+
+    >>> ELU()(Tensor([-100.0, 2.0]))
+    Tensor([-1.,  2.])
+    """
+
+    def __init__(self, alpha: float = 1.0) -> None:
+        self.alpha = alpha
+
+    def forward(self, input: Tensor) -> Tensor:
+        """Any shape to the same."""
+        return F.elu(input, self.alpha)
+
+    def extra_repr(self) -> str:
+        """The limit below."""
+        return f"alpha={self.alpha}"
+
+
+class CELU(Module):
+    """``x`` where positive, else ``alpha * (exp(x / alpha) - 1)``. (Barron, 2017)
+
+    >>> CELU(0.5)(Tensor([-100.0, 2.0]))
+    Tensor([-0.5,  2. ])
+    """
+
+    def __init__(self, alpha: float = 1.0) -> None:
+        self.alpha = alpha
+
+    def forward(self, input: Tensor) -> Tensor:
+        """Any shape to the same."""
+        return F.celu(input, self.alpha)
+
+    def extra_repr(self) -> str:
+        """The limit below."""
+        return f"alpha={self.alpha}"
+
+
+class SELU(Module):
+    """An ELU scaled so that mean 0 and variance 1 are kept. (Klambauer et al., 2017)
+
+    >>> SELU()(Tensor([1.0]))
+    Tensor([1.050701])
+    """
+
+    def forward(self, input: Tensor) -> Tensor:
+        """Any shape to the same."""
+        return F.selu(input)
+
+
+class SiLU(Module):
+    """``x * sigmoid(x)``, also known as swish. (Elfwing et al., 2018)
+
+    >>> SiLU()(Tensor([0.0, 100.0]))
+    Tensor([  0., 100.])
+    """
+
+    def forward(self, input: Tensor) -> Tensor:
+        """Any shape to the same."""
+        return F.silu(input)
+
+
+class Mish(Module):
+    """``x * tanh(softplus(x))``. (Misra, 2020)
+
+    >>> Mish()(Tensor([0.0, 100.0]))
+    Tensor([  0., 100.])
+    """
+
+    def forward(self, input: Tensor) -> Tensor:
+        """Any shape to the same."""
+        return F.mish(input)
+
+
+class Hardtanh(Module):
+    """``x`` cut off at ``min_val`` and ``max_val``. (Collobert, 2004)
+
+    >>> Hardtanh()(Tensor([-3.0, 0.5, 3.0]))
+    Tensor([-1. ,  0.5,  1. ])
+    """
+
+    def __init__(self, min_val: float = -1.0, max_val: float = 1.0) -> None:
+        self.min_val, self.max_val = min_val, max_val
+
+    def forward(self, input: Tensor) -> Tensor:
+        """Any shape to the same."""
+        return F.hardtanh(input, self.min_val, self.max_val)
+
+    def extra_repr(self) -> str:
+        """The two ends."""
+        return f"min_val={self.min_val}, max_val={self.max_val}"
+
+
+class ReLU6(Module):
+    """``min(max(x, 0), 6)``. (Krizhevsky, 2010)
+
+    >>> ReLU6()(Tensor([-1.0, 3.0, 9.0]))
+    Tensor([0., 3., 6.])
+    """
+
+    def forward(self, input: Tensor) -> Tensor:
+        """Any shape to the same."""
+        return F.relu6(input)
+
+
+class Hardsigmoid(Module):
+    """``relu6(x + 3) / 6``. (Courbariaux et al., 2015)
+
+    >>> Hardsigmoid()(Tensor([-4.0, 0.0, 4.0]))
+    Tensor([0. , 0.5, 1. ])
+    """
+
+    def forward(self, input: Tensor) -> Tensor:
+        """Any shape to the same."""
+        return F.hardsigmoid(input)
+
+
+class Hardswish(Module):
+    """``x * relu6(x + 3) / 6``. (Howard et al., 2019)
+
+    >>> Hardswish()(Tensor([3.0]))
+    Tensor([3.])
+    """
+
+    def forward(self, input: Tensor) -> Tensor:
+        """Any shape to the same."""
+        return F.hardswish(input)
+
+
+class Softsign(Module):
+    """``x / (1 + |x|)``. (Bergstra et al., 2009)
+
+    >>> Softsign()(Tensor([1.0, -3.0]))
+    Tensor([ 0.5 , -0.75])
+    """
+
+    def forward(self, input: Tensor) -> Tensor:
+        """Any shape to the same."""
+        return F.softsign(input)
+
+
+class Tanhshrink(Module):
+    """``x - tanh(x)``.
+
+    >>> Tanhshrink()(Tensor([0.0]))
+    Tensor([0.])
+    """
+
+    def forward(self, input: Tensor) -> Tensor:
+        """Any shape to the same."""
+        return F.tanhshrink(input)
+
+
+class LogSigmoid(Module):
+    """``log(sigmoid(x))``, exact for very negative ``x``.
+
+    >>> LogSigmoid()(Tensor([-1000.0]))
+    Tensor([-1000.])
+    """
+
+    def forward(self, input: Tensor) -> Tensor:
+        """Any shape to the same."""
+        return F.logsigmoid(input)
+
+
+class Softmin(Module):
+    """``softmax(-x)`` along an axis.
+
+    >>> Softmin()(Tensor([0.0, 0.0]))
+    Tensor([0.5, 0.5])
+    """
+
+    def __init__(self, dim: int = -1) -> None:
+        self.dim = dim
+
+    def forward(self, input: Tensor) -> Tensor:
+        """Any shape to the same."""
+        return F.softmin(input, self.dim)
+
+    def extra_repr(self) -> str:
+        """The axis."""
+        return f"dim={self.dim}"
+
+
+class LogSoftmax(Module):
+    """``log(softmax(x))`` along an axis, exact for large ``x``.
+
+    >>> LogSoftmax()(Tensor([1000.0, 0.0]))
+    Tensor([    0., -1000.])
+    """
+
+    def __init__(self, dim: int = -1) -> None:
+        self.dim = dim
+
+    def forward(self, input: Tensor) -> Tensor:
+        """Any shape to the same."""
+        return F.log_softmax(input, self.dim)
+
+    def extra_repr(self) -> str:
+        """The axis."""
+        return f"dim={self.dim}"
+
+
+class GLU(Module):
+    """``a * sigmoid(b)`` for the two halves along an axis. (Dauphin et al., 2017)
+
+    >>> GLU()(Tensor([2.0, 0.0]))
+    Tensor([1.])
+    """
+
+    def __init__(self, dim: int = -1) -> None:
+        self.dim = dim
+
+    def forward(self, input: Tensor) -> Tensor:
+        """Half as long along the axis."""
+        return F.glu(input, self.dim)
+
+    def extra_repr(self) -> str:
+        """The axis."""
+        return f"dim={self.dim}"
+
+
+class PReLU(Module):
+    """``x`` where positive, else ``weight * x`` with a learned slope. (He et al., 2015)
+
+    Args:
+        num_parameters: 1, or the number of channels (axis 1) for a slope each.
+        init: the slope before training.
+
+    Raises :class:`ShapeError` for an input with another number of channels.
+
+    >>> PReLU()(Tensor([-2.0, 2.0]))
+    Tensor([-0.5,  2. ], requires_grad=True)
+    """
+
+    def __init__(self, num_parameters: int = 1, init: float = 0.25) -> None:
+        if num_parameters < 1:
+            raise ArgumentError("PReLU", "parameters are counted from 1", got=f"num_parameters={num_parameters}")
+        self.num_parameters = num_parameters
+        self.weight = Parameter.initialised((num_parameters,), Constant(init))
+
+    def forward(self, input: Tensor) -> Tensor:
+        """``(N, C, ...)`` to the same shape; any shape for a single slope."""
+        return F.prelu(input, self.weight)
+
+    def extra_repr(self) -> str:
+        """The number of slopes."""
+        return f"num_parameters={self.num_parameters}"
 
 
 class Dropout(Module):

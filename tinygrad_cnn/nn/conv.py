@@ -11,6 +11,7 @@ from ..ops.conv import conv1d, conv2d, conv3d, conv_transpose1d, conv_transpose2
 from ..ops.window import per_axis
 from ..tensor import Tensor
 from .init import default_weight
+from .layout import check_data_format, from_channels_first, to_channels_first
 from .module import Module
 
 Size = int | Sequence[int]
@@ -33,8 +34,10 @@ class _ConvNd(Module):
         groups: int,
         bias: bool,
         transposed: bool,
+        data_format: str,
     ) -> None:
         name = type(self).__name__
+        self.data_format = check_data_format(name, data_format)
         if min(in_channels, out_channels, groups) < 1:
             raise ArgumentError(
                 name, "channels and groups are counted from 1", got=f"{in_channels} to {out_channels}, groups {groups}"
@@ -63,6 +66,8 @@ class _ConvNd(Module):
                 parts.append(f"{name}={getattr(self, name)!r}")
         if self.bias is None:
             parts.append("bias=False")
+        if self.data_format != "channels_first":
+            parts.append(f"data_format={self.data_format!r}")
         return ", ".join(parts)
 
 
@@ -79,14 +84,17 @@ class _Conv(_ConvNd):
         dilation: Size = 1,
         groups: int = 1,
         bias: bool = True,
+        data_format: str = "channels_first",
     ) -> None:
-        super().__init__(in_channels, out_channels, kernel_size, stride, padding, dilation, groups, bias, False)
+        super().__init__(
+            in_channels, out_channels, kernel_size, stride, padding, dilation, groups, bias, False, data_format
+        )  # fmt: skip
 
     def forward(self, input: Tensor) -> Tensor:
-        """``(N, in_channels, ...)`` to ``(N, out_channels, ...)``."""
-        return type(self).function(
-            input, self.weight, self.bias, self.stride, self.padding, self.dilation, self.groups
-        )  # fmt: skip
+        """``(N, in_channels, ...)`` to ``(N, out_channels, ...)``, or channels last."""
+        x = to_channels_first(input, self.data_format, self.axes)
+        y = type(self).function(x, self.weight, self.bias, self.stride, self.padding, self.dilation, self.groups)
+        return from_channels_first(y, self.data_format, self.axes)
 
 
 class Conv1d(_Conv):
@@ -115,6 +123,7 @@ class Conv2d(_Conv):
         groups: the channels are divided into so many groups that do not see each other; ``in_channels`` for a
             depthwise convolution.
         bias: whether a number is added to each output channel.
+        data_format: ``"channels_last"`` for images ``(N, H, W, C)``, in and out; the weight stays as it is.
 
     ``H' = floor((H + 2 padding - dilation (kernel_size - 1) - 1) / stride) + 1``, and so for ``W'``. The weight has
     shape ``(out_channels, in_channels / groups, kH, kW)`` and starts uniform within ``1 / sqrt(fan_in)``. What is
@@ -157,15 +166,20 @@ class _ConvTranspose(_ConvNd):
         groups: int = 1,
         bias: bool = True,
         dilation: Size = 1,
+        data_format: str = "channels_first",
     ) -> None:
-        super().__init__(in_channels, out_channels, kernel_size, stride, padding, dilation, groups, bias, True)
+        super().__init__(
+            in_channels, out_channels, kernel_size, stride, padding, dilation, groups, bias, True, data_format
+        )  # fmt: skip
         self.output_padding = output_padding
 
     def forward(self, input: Tensor) -> Tensor:
-        """``(N, in_channels, ...)`` to ``(N, out_channels, ...)``."""
-        return type(self).function(
-            input, self.weight, self.bias, self.stride, self.padding, self.output_padding, self.groups, self.dilation
+        """``(N, in_channels, ...)`` to ``(N, out_channels, ...)``, or channels last."""
+        x = to_channels_first(input, self.data_format, self.axes)
+        y = type(self).function(
+            x, self.weight, self.bias, self.stride, self.padding, self.output_padding, self.groups, self.dilation
         )  # fmt: skip
+        return from_channels_first(y, self.data_format, self.axes)
 
 
 class ConvTranspose1d(_ConvTranspose):
@@ -198,6 +212,7 @@ class ConvTranspose2d(_ConvTranspose):
         groups: as in :class:`Conv2d`.
         bias: whether a number is added to each output channel.
         dilation: as in :class:`Conv2d`.
+        data_format: as in :class:`Conv2d`.
 
     ``H' = (H - 1) stride - 2 padding + dilation (kernel_size - 1) + output_padding + 1``. The weight has shape
     ``(in_channels, out_channels / groups, kH, kW)``.

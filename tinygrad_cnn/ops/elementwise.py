@@ -27,7 +27,7 @@ from .base import (
     require_float,
 )
 from .erf import erf as erf_array
-from .shape import align, broadcast_shape
+from .shape import align, broadcast_shape, broadcast_to
 
 BOOL = np.dtype(bool)
 
@@ -191,6 +191,19 @@ class Exp(Unary):
 
     def vjp(self, grad: Tensor, output: Tensor, x: Tensor) -> tuple[Gradient, ...]:
         return (mul(grad, output),)
+
+
+class Expm1(Unary):
+    """``e ** x - 1``, exact for small ``x`` too. Gradient: ``grad * (y + 1)``."""
+
+    name = "expm1"
+    keeps = ((OUTPUT,),)
+
+    def forward(self, xp: Any, x: Array) -> Array:
+        return xp.expm1(x)
+
+    def vjp(self, grad: Tensor, output: Tensor, x: Tensor) -> tuple[Gradient, ...]:
+        return (mul(grad, add(output, 1.0)),)
 
 
 class Log(Unary):
@@ -700,8 +713,6 @@ def where(condition: TensorLike, a: TensorLike, b: TensorLike) -> Tensor:
     >>> where(x > 0, x, 0.0)
     Tensor([0., 2.])
     """
-    from .shape import broadcast_to
-
     condition = as_tensor(condition)
     a, b = align("where", a, b)
     shape = broadcast_shape("where", condition.spec, a.spec)
@@ -742,6 +753,15 @@ def exp(x: TensorLike) -> Tensor:
     Tensor([1.])
     """
     return apply(Exp(), as_tensor(x))
+
+
+def expm1(x: TensorLike) -> Tensor:
+    """``e ** x - 1``, exact for small ``x`` too.
+
+    >>> expm1(Tensor([0.0, 1e-10]))
+    Tensor([0.e+00, 1.e-10])
+    """
+    return apply(Expm1(), as_tensor(x))
 
 
 def log(x: TensorLike) -> Tensor:

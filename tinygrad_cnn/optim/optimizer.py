@@ -34,7 +34,7 @@ class Optimizer:
                 raise ArgumentError(
                     name, "only leaf tensors can be optimised", got=repr(parameter)[:80], fix="pass model.parameters()"
                 )
-        _check(name, "lr", lr, lr > 0)
+        _check(name, "lr", lr, lr >= 0)
         _check(name, "weight_decay", weight_decay, weight_decay >= 0)
         self.lr, self.weight_decay = lr, weight_decay
         self.state: dict[str, Tensor] = {}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from itertools import product
 from typing import Any
 
 import numpy as np
@@ -75,6 +76,10 @@ def probabilities(random: np.random.Generator, shape: Shape) -> np.ndarray:
     return numbers / numbers.sum(1, keepdims=True)
 
 
+def share(random: np.random.Generator, shape: Shape) -> np.ndarray:
+    return random.uniform(0.1, 0.9, shape)
+
+
 def random_shapes(count: int, seed: int, most: int = 4) -> list[Shape]:
     random = np.random.default_rng(seed)
     return [tuple(random.integers(1, 6, random.integers(1, most + 1)).tolist()) for _ in range(count)]
@@ -100,6 +105,19 @@ UNARY: list[tuple[str, Call, Call, tuple[Draw, ...]]] = [
     ("softplus", tg.softplus, TF.softplus, (signed,)),
     ("gelu", tg.gelu, TF.gelu, (signed,)),
     ("gelu tanh", lambda x: tg.gelu(x, "tanh"), lambda x: TF.gelu(x, approximate="tanh"), (signed,)),
+    ("expm1", tg.ops.expm1, torch.expm1, (signed,)),
+    ("elu", lambda x: F.elu(x, 1.5), lambda x: TF.elu(x, 1.5), (signed,)),
+    ("celu", lambda x: F.celu(x, 1.5), lambda x: TF.celu(x, 1.5), (signed,)),
+    ("selu", F.selu, TF.selu, (signed,)),
+    ("silu", F.silu, TF.silu, (signed,)),
+    ("mish", F.mish, TF.mish, (signed,)),
+    ("hardtanh", lambda x: F.hardtanh(x, -0.5, 1.5), lambda x: TF.hardtanh(x, -0.5, 1.5), (signed, tied)),
+    ("relu6", F.relu6, TF.relu6, (signed, tied)),
+    ("hardsigmoid", F.hardsigmoid, lambda x: TF.relu6(x + 3) / 6, (signed, tied)),
+    ("hardswish", F.hardswish, TF.hardswish, (signed,)),
+    ("softsign", F.softsign, TF.softsign, (signed,)),
+    ("tanhshrink", F.tanhshrink, TF.tanhshrink, (signed,)),
+    ("logsigmoid", F.logsigmoid, TF.logsigmoid, (signed,)),
     ("clip", lambda x: tg.clip(x, -1.0, 1.0), lambda x: torch.clip(x, -1.0, 1.0), (signed, tied)),
     ("clip below", lambda x: tg.clip(x, min=0.5), lambda x: torch.clip(x, min=0.5), (signed,)),
     ("clip above", lambda x: tg.clip(x, max=0.5), lambda x: torch.clip(x, max=0.5), (signed,)),
@@ -582,6 +600,119 @@ def pools() -> Iterator[Case]:
         )
 
 
+# spatial axes, image, size
+ADAPTED: list[tuple[int, Shape, Any]] = [
+    (1, (2, 3, 7), 3), (1, (1, 2, 5), 8), (1, (3, 6), (2,)), (1, (2, 2, 8), 4), (1, (2, 2, 5), 1),
+    (2, (2, 3, 7, 5), (3, 2)), (2, (1, 2, 6, 4), 2), (2, (2, 2, 5, 3), (None, 2)), (2, (3, 4, 5), 3),
+    (2, (2, 1, 3, 4), (5, 1)), (2, (1, 2, 4, 6), 1), (2, (0, 2, 4, 5), 3), (2, (0, 2, 4, 5), 1),
+    (3, (1, 2, 3, 5, 4), (2, 3, 4)), (3, (2, 1, 4, 2, 6), 2), (3, (1, 1, 3, 2, 5), (None, 1, 2)),
+]  # fmt: skip
+
+
+def other_pools() -> Iterator[Case]:
+    for axes, shape, size in ADAPTED:
+        for kind, draws in (("avg", (signed,)), ("max", (distinct, tied))):
+            name = f"adaptive_{kind}_pool{axes}d"
+            ours, theirs = getattr(F, name), getattr(TF, name)
+            for draw in draws:
+                yield Case(
+                    f"{name} {shape} to {size} {draw.__name__}",
+                    lambda x, f=ours, o=size: f(x, o),
+                    lambda x, f=theirs, o=size: f(x, o),
+                    ((shape, draw),),
+                )
+        yield Case(
+            f"{name} {shape} to {size} with places",
+            lambda x, f=ours, o=size: f(x, o, True),
+            lambda x, f=theirs, o=size: f(x, o, True),
+            ((shape, tied),),
+        )
+    for axes in (1, 2, 3):
+        line = (6, 5, 4)[:axes]
+        names = (f"lp_pool{axes}d", f"max_pool{axes}d", f"max_unpool{axes}d")
+        norm, their_norm, pool, their_pool, unpool, their_unpool = [
+            getattr(library, name) for name in names for library in (F, TF)
+        ]
+        for p, ceil, draw in [
+            (1, False, signed), (2, False, tied), (2, True, signed), (3, False, positive), (1.5, True, positive)
+        ]:  # fmt: skip
+            yield Case(
+                f"lp_pool{axes}d p {p}{' ceil' * ceil}",
+                lambda x, f=norm, p=p, c=ceil: f(x, p, 2, ceil_mode=c),
+                lambda x, f=their_norm, p=p, c=ceil: f(x, p, 2, ceil_mode=c),
+                (((2, 2, *line), draw),),
+                twice=draw is not tied,  # the root of nothing: PyTorch's second slope there is NaN
+            )
+        for stride, padding, dilation, ceil in [
+            (None, 0, 1, False), (1, 1, 1, False), (2, 1, 1, True), (1, 0, 2, False)
+        ]:  # fmt: skip
+            a = (3 if dilation == 1 else 2, stride, padding, dilation, ceil)
+            yield Case(
+                f"max_pool{axes}d with places {a}",
+                lambda x, f=pool, a=a: f(x, *a, return_indices=True),
+                lambda x, f=their_pool, a=a: f(x, *a, return_indices=True),
+                (((2, 3, *line), tied),),
+            )
+        for size in (None, line, (2, 2, *line)):
+            wide = line if size is not None else (6, 4, 4)[:axes]
+
+            def there_and_back(x, pool, unpool, size):
+                y, places = pool(x, 2, return_indices=True)
+                return unpool(y * y, places, 2, output_size=size)
+
+            yield Case(
+                f"max_unpool{axes}d to {size}",
+                lambda x, call=there_and_back, a=(pool, unpool, size): call(x, *a),
+                lambda x, call=there_and_back, a=(their_pool, their_unpool, size): call(x, *a),
+                (((2, 2, *wide), distinct),),
+            )
+
+
+# image, size or scale factor (a float)
+RESIZED: list[tuple[Shape, Any]] = [
+    ((2, 2, 3), 7), ((1, 2, 7), (3,)), ((2, 1, 4), 2.0), ((2, 1, 5), 1.7), ((1, 1, 5), 0.6), ((1, 1, 4), 1),
+    ((1, 1, 1), 5), ((1, 1, 9), 1.05), ((1, 1, 20), 2.02), ((1, 1, 20, 3), (1.02, 3.0)), ((1, 1, 20, 20), 2.02),
+    ((1, 1, 20, 2, 2), 1.04), ((1, 2, 3, 5), (4, 7)), ((2, 1, 3, 2), 2.0), ((1, 2, 7, 6), (3, 2)),
+    ((1, 1, 4, 5), (1.3, 2.6)), ((1, 2, 4, 4), 0.5), ((0, 2, 3, 3), 5), ((1, 1, 2, 3, 4), (3, 5, 2)),
+    ((1, 2, 2, 2, 3), 1.5),
+]  # fmt: skip
+UNLIKE = [((1, 1, 9), 1.05), ((1, 1, 20), 2.02), ((1, 1, 20, 2, 2), 1.04)]
+"""Where PyTorch's gradient for the nearest pixel is not that of what it computes."""
+MODES = {1: "linear", 2: "bilinear", 3: "trilinear"}
+
+
+def resamplings() -> Iterator[Case]:
+    for shape, to in RESIZED:
+        scaled = isinstance(to, float) or (isinstance(to, tuple) and isinstance(to[0], float))
+        given: dict[str, Any] = {"scale_factor" if scaled else "size": to}
+        lines = {"mode": MODES[len(shape) - 2]}
+        ways = [given, given | lines, given | lines | {"align_corners": True}]
+        if scaled:
+            ways += [given | {"recompute_scale_factor": True}, given | lines | {"recompute_scale_factor": True}]
+        for way in ways:
+            fixed = (shape, to) in UNLIKE and way is given
+            yield Case(
+                f"interpolate {shape} {way}",
+                lambda x, way=way, fixed=fixed: F.interpolate(x.detach() if fixed else x, **way),
+                lambda x, way=way, fixed=fixed: TF.interpolate(x.detach() if fixed else x, **way),
+                ((shape, normal),),
+            )
+    for shape, factor in [((2, 8, 3, 2), 2), ((9, 2, 2), 3), ((1, 2, 3, 3), 1), ((2, 3, 4, 1, 2), 2)]:
+        yield Case(
+            f"pixel_shuffle {shape} {factor}",
+            lambda x, r=factor: F.pixel_shuffle(x, r),
+            lambda x, r=factor: TF.pixel_shuffle(x, r),
+            ((shape, normal),),
+        )
+    for shape, factor in [((2, 2, 6, 4), 2), ((1, 3, 3), 3), ((2, 1, 1, 4, 2), 2)]:
+        yield Case(
+            f"pixel_unshuffle {shape} {factor}",
+            lambda x, r=factor: F.pixel_unshuffle(x, r),
+            lambda x, r=factor: TF.pixel_unshuffle(x, r),
+            ((shape, normal),),
+        )
+
+
 # Losses and normalisation
 
 REDUCED_LOSSES = ("mean", "sum", "none")
@@ -622,7 +753,7 @@ def losses() -> Iterator[Case]:
             for shape in [(), (3, 4), (2, 1, 3), (0, 3)]:
                 yield Case(
                     f"binary_cross_entropy_with_logits {shape} {kind} {reduction}",
-                    lambda x, t, r=reduction: F.binary_cross_entropy_with_logits(x, t, r),
+                    lambda x, t, r=reduction: F.binary_cross_entropy_with_logits(x, t, reduction=r),
                     lambda x, t, r=reduction: TF.binary_cross_entropy_with_logits(x, t, reduction=r),
                     ((shape, draw), (shape, lambda random, shape: random.random(shape))),
                 )
@@ -633,16 +764,116 @@ def losses() -> Iterator[Case]:
                 lambda x, t, r=reduction: TF.mse_loss(x, t, reduction=r),
                 ((shape, normal), (shape, normal)),
             )
+        for weighted, ignored, smoothing in product((False, True), (None, 1), (0.0, 0.2)):
+            inputs = (((2, 4, 3), normal), ((2, 3), whole(0, 4)), *([((4,), positive)] if weighted else []))
+
+            def ours(x, t, w=None, r=reduction, i=ignored, s=smoothing):
+                return F.cross_entropy(x, t, w, i, r, s)
+
+            def theirs(x, t, w=None, r=reduction, i=ignored, s=smoothing):
+                w = None if w is None else w.detach()
+                return TF.cross_entropy(x, t, w, ignore_index=-100 if i is None else i, reduction=r, label_smoothing=s)
+
+            def detached(x, t, w=None, ours=ours):
+                return ours(x, t, None if w is None else w.detach())
+
+            label = f"weight {weighted} ignore {ignored} smoothing {smoothing} {reduction}"
+            yield Case(f"cross_entropy {label}", detached, theirs, inputs)
+            if not smoothing:
+                yield Case(
+                    f"nll_loss {label}",
+                    lambda x, t, w=None, r=reduction, i=ignored: F.nll_loss(
+                        x, t, None if w is None else w.detach(), i, r
+                    ),
+                    lambda x, t, w=None, r=reduction, i=ignored: TF.nll_loss(
+                        x, t, None if w is None else w.detach(), ignore_index=-100 if i is None else i, reduction=r
+                    ),
+                    inputs,
+                )
+        yield Case(
+            f"cross_entropy weighted probabilities {reduction}",
+            lambda x, t, w, r=reduction: F.cross_entropy(x, t, w.detach(), None, r, 0.1),
+            lambda x, t, w, r=reduction: TF.cross_entropy(x, t, w.detach(), reduction=r, label_smoothing=0.1),
+            (((2, 4, 3), normal), ((2, 4, 3), probabilities), ((4,), positive)),
+        )
+        yield Case(
+            f"binary_cross_entropy_with_logits weighted {reduction}",
+            lambda x, t, w, p, r=reduction: F.binary_cross_entropy_with_logits(x, t, w.detach(), r, p.detach()),
+            lambda x, t, w, p, r=reduction: TF.binary_cross_entropy_with_logits(
+                x, t, w.detach(), reduction=r, pos_weight=p.detach()
+            ),
+            (((3, 4), normal), ((3, 4), share), ((3, 4), positive), ((4,), positive)),
+        )
+        yield Case(
+            f"binary_cross_entropy {reduction}",
+            lambda x, t, r=reduction: F.binary_cross_entropy(x, t.detach(), reduction=r),
+            lambda x, t, r=reduction: TF.binary_cross_entropy(x, t.detach(), reduction=r),
+            (((3, 4), share), ((3, 4), share)),
+        )
+        for name, our_loss, their_loss in [
+            ("l1_loss", F.l1_loss, TF.l1_loss),
+            ("smooth_l1_loss", F.smooth_l1_loss, TF.smooth_l1_loss),
+            ("smooth_l1_loss 0.3", lambda *a, **k: F.smooth_l1_loss(*a, **k, beta=0.3),
+             lambda *a, **k: TF.smooth_l1_loss(*a, **k, beta=0.3)),
+            ("huber_loss 0.3", lambda *a, **k: F.huber_loss(*a, **k, delta=0.3),
+             lambda *a, **k: TF.huber_loss(*a, **k, delta=0.3)),
+        ]:  # fmt: skip
+            for shape in [(), (3, 4), (0, 3)]:
+                yield Case(
+                    f"{name} {shape} {reduction}",
+                    lambda x, t, f=our_loss, r=reduction: f(x, t, reduction=r),
+                    lambda x, t, f=their_loss, r=reduction: f(x, t, reduction=r),
+                    ((shape, normal), (shape, normal)),
+                )
         empty = (((0, 3), normal), ((0,), whole(0, 3)))
         yield Case(
             f"cross_entropy of nothing {reduction}",
-            lambda x, t, r=reduction: F.cross_entropy(x, t, r),
+            lambda x, t, r=reduction: F.cross_entropy(x, t, reduction=r),
             lambda x, t, r=reduction: TF.cross_entropy(x, t, reduction=r),
             empty,
         )
 
+    for reduction, logs in product((*REDUCED_LOSSES, "batchmean"), (False, True)):
+        yield Case(
+            f"kl_div {reduction} {logs}",
+            lambda x, t, r=reduction, g=logs: F.kl_div(x, t.detach(), r, g),
+            lambda x, t, r=reduction, g=logs: TF.kl_div(x, t.detach(), reduction=r, log_target=g),
+            (((3, 4), normal), ((3, 4), normal if logs else probabilities)),
+        )
+
 
 def normalisation() -> Iterator[Case]:
+    for shape, last in [((2, 3), 1), ((2, 3, 4), 2), ((0, 5), 1), ((2, 1), 1), ((3,), 1)]:
+        lengths = shape[-last:]
+        yield Case(
+            f"layer_norm {shape} {last}",
+            lambda x, w, b, n=lengths: F.layer_norm(x, n, w, b, 1e-3),
+            lambda x, w, b, n=lengths: TF.layer_norm(x, n, w, b, 1e-3),
+            ((shape, normal), (lengths, signed), (lengths, signed)),
+        )
+    for shape, groups in [((2, 4, 3), 2), ((2, 6, 2, 2), 3), ((2, 3, 2, 2, 2), 1), ((3, 4, 2), 4), ((2, 4), 2)]:
+        channels = (shape[1],)
+        affine = ((channels, signed), (channels, signed))
+        yield Case(
+            f"group_norm {shape} {groups}",
+            lambda x, w, b, g=groups: F.group_norm(x, g, w, b, 1e-3),
+            lambda x, w, b, g=groups: TF.group_norm(x, g, w, b, 1e-3),
+            ((shape, normal), *affine),
+        )
+        if len(shape) > 2:
+            yield Case(
+                f"instance_norm {shape}",
+                lambda x, w, b: F.instance_norm(x, None, None, w, b, eps=1e-3),
+                lambda x, w, b: TF.instance_norm(x, None, None, w, b, eps=1e-3),
+                ((shape, normal), *affine),
+            )
+    for shape, size in product([(2, 7, 3), (1, 4, 2, 3), (2, 1, 4), (0, 3, 2)], (1, 2, 5)):
+        yield Case(
+            f"local_response_norm {shape} {size}",
+            lambda x, n=size: F.local_response_norm(x, n, 0.5, 0.6, 1.5),
+            lambda x, n=size: TF.local_response_norm(x, n, 0.5, 0.6, 1.5),
+            ((shape, normal),),
+        )
     for shape in [(4, 3), (2, 3, 5), (3, 2, 2, 4), (2, 1, 2, 3, 2), (1, 3, 4, 1)]:
         channels = (shape[1],)
         statistics = ((channels, normal), (channels, positive))
@@ -676,6 +907,8 @@ CASES: list[Case] = [
     *windows(),
     *convolutions(),
     *pools(),
+    *other_pools(),
+    *resamplings(),
     *losses(),
     *normalisation(),
 ]

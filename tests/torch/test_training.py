@@ -35,7 +35,21 @@ LAYERS: list[tuple[str, Build, Shape]] = [
     ("MaxPool3d", lambda nn: nn.MaxPool3d(2, 1, dilation=2), (1, 2, 4, 4, 5)),
     ("AvgPool1d", lambda nn: nn.AvgPool1d(3, 2, 1), (2, 3, 8)),
     ("AvgPool2d", lambda nn: nn.AvgPool2d(3, 2, 1, True, False), (2, 3, 6, 7)),
-    ("AvgPool3d", lambda nn: nn.AvgPool3d(2), (1, 2, 4, 4, 5)),
+    ("AvgPool3d", lambda nn: nn.AvgPool3d(2, divisor_override=3), (1, 2, 4, 4, 5)),
+    ("MaxPool2d in order", lambda nn: nn.MaxPool2d(3, 2, 1, 2, False, True), (2, 3, 6, 7)),
+    ("LPPool1d", lambda nn: nn.LPPool1d(2, 3, 2), (2, 3, 8)),
+    ("LPPool2d", lambda nn: nn.LPPool2d(2, (2, 3), ceil_mode=True), (2, 3, 5, 7)),
+    ("LPPool3d", lambda nn: nn.LPPool3d(2, 2, 1), (1, 2, 3, 3, 4)),
+    ("AdaptiveAvgPool1d", lambda nn: nn.AdaptiveAvgPool1d(3), (2, 3, 7)),
+    ("AdaptiveAvgPool2d", lambda nn: nn.AdaptiveAvgPool2d((None, 2)), (2, 3, 5, 7)),
+    ("AdaptiveAvgPool3d", lambda nn: nn.AdaptiveAvgPool3d(2), (1, 2, 3, 4, 5)),
+    ("AdaptiveMaxPool1d", lambda nn: nn.AdaptiveMaxPool1d(3), (2, 3, 7)),
+    ("AdaptiveMaxPool2d", lambda nn: nn.AdaptiveMaxPool2d((3, 2)), (2, 3, 5, 7)),
+    ("AdaptiveMaxPool3d", lambda nn: nn.AdaptiveMaxPool3d(1), (1, 2, 3, 4, 5)),
+    ("Upsample", lambda nn: nn.Upsample(scale_factor=2), (2, 3, 3, 4)),
+    ("Upsample bilinear", lambda nn: nn.Upsample((7, 5), mode="bilinear", align_corners=True), (2, 3, 3, 4)),
+    ("PixelShuffle", lambda nn: nn.PixelShuffle(2), (2, 8, 3, 2)),
+    ("PixelUnshuffle", lambda nn: nn.PixelUnshuffle(2), (2, 3, 4, 6)),
     ("BatchNorm1d", lambda nn: nn.BatchNorm1d(3), (5, 3)),
     ("BatchNorm1d of nothing", lambda nn: nn.BatchNorm1d(3), (0, 3)),
     ("BatchNorm1d of signals", lambda nn: nn.BatchNorm1d(3, eps=1e-2, momentum=0.3), (2, 3, 4)),
@@ -43,6 +57,17 @@ LAYERS: list[tuple[str, Build, Shape]] = [
     ("BatchNorm2d not affine", lambda nn: nn.BatchNorm2d(3, affine=False), (2, 3, 2, 2)),
     ("BatchNorm2d untracked", lambda nn: nn.BatchNorm2d(3, track_running_stats=False), (2, 3, 2, 2)),
     ("BatchNorm3d", lambda nn: nn.BatchNorm3d(2), (2, 2, 2, 3, 2)),
+    ("BatchNorm2d averaging", lambda nn: nn.BatchNorm2d(3, momentum=None), (2, 3, 2, 2)),
+    ("LayerNorm", lambda nn: nn.LayerNorm((3, 4)), (2, 3, 4)),
+    ("LayerNorm without bias", lambda nn: nn.LayerNorm(4, eps=1e-3, bias=False), (2, 3, 4)),
+    ("LayerNorm not affine", lambda nn: nn.LayerNorm(4, elementwise_affine=False), (2, 3, 4)),
+    ("GroupNorm", lambda nn: nn.GroupNorm(2, 4), (2, 4, 3, 2)),
+    ("GroupNorm not affine", lambda nn: nn.GroupNorm(4, 4, affine=False), (2, 4, 3)),
+    ("InstanceNorm1d", lambda nn: nn.InstanceNorm1d(3), (2, 3, 4)),
+    ("InstanceNorm2d", lambda nn: nn.InstanceNorm2d(3, affine=True), (2, 3, 4, 2)),
+    ("InstanceNorm2d tracked", lambda nn: nn.InstanceNorm2d(3, track_running_stats=True, momentum=0.3), (2, 3, 4, 2)),
+    ("InstanceNorm3d", lambda nn: nn.InstanceNorm3d(2, affine=True, track_running_stats=True), (2, 2, 2, 3, 2)),
+    ("LocalResponseNorm", lambda nn: nn.LocalResponseNorm(3, 0.5, 0.6, 1.5), (2, 5, 3, 2)),
     ("Flatten", lambda nn: nn.Flatten(), (2, 3, 4)),
     ("Identity", lambda nn: nn.Identity(), (2, 3)),
     ("ReLU", lambda nn: nn.ReLU(), (2, 3)),
@@ -53,6 +78,22 @@ LAYERS: list[tuple[str, Build, Shape]] = [
     ("GELU", lambda nn: nn.GELU(), (2, 3)),
     ("GELU tanh", lambda nn: nn.GELU(approximate="tanh"), (2, 3)),
     ("Softmax", lambda nn: nn.Softmax(dim=1), (2, 3, 4)),
+    ("Softmin", lambda nn: nn.Softmin(dim=1), (2, 3, 4)),
+    ("LogSoftmax", lambda nn: nn.LogSoftmax(dim=1), (2, 3, 4)),
+    ("GLU", lambda nn: nn.GLU(dim=1), (2, 4, 3)),
+    ("PReLU", lambda nn: nn.PReLU(), (2, 3)),
+    ("PReLU of channels", lambda nn: nn.PReLU(3, init=0.1), (2, 3, 4)),
+    ("ELU", lambda nn: nn.ELU(0.5), (2, 3)),
+    ("CELU", lambda nn: nn.CELU(0.5), (2, 3)),
+    ("SELU", lambda nn: nn.SELU(), (2, 3)),
+    ("SiLU", lambda nn: nn.SiLU(), (2, 3)),
+    ("Mish", lambda nn: nn.Mish(), (2, 3)),
+    ("ReLU6", lambda nn: nn.ReLU6(), (2, 3)),
+    ("Hardtanh", lambda nn: nn.Hardtanh(-0.5, 0.7), (2, 3)),
+    ("Hardswish", lambda nn: nn.Hardswish(), (2, 3)),
+    ("Softsign", lambda nn: nn.Softsign(), (2, 3)),
+    ("Tanhshrink", lambda nn: nn.Tanhshrink(), (2, 3)),
+    ("LogSigmoid", lambda nn: nn.LogSigmoid(), (2, 3)),
     (
         "a small network",
         lambda nn: nn.Sequential(
@@ -114,7 +155,9 @@ def test_the_text_form_says_what_pytorchs_says():
         assert "kernel_size" not in theirs or ours.split("kernel_size=")[1][:6] == theirs.split("kernel_size=")[1][:6]
 
 
-@pytest.mark.parametrize("loss", ["CrossEntropyLoss", "BCEWithLogitsLoss", "MSELoss"])
+@pytest.mark.parametrize(
+    "loss", ["CrossEntropyLoss", "BCEWithLogitsLoss", "MSELoss", "L1Loss", "SmoothL1Loss", "HuberLoss"]
+)
 @pytest.mark.parametrize("reduction", ["mean", "sum", "none"])
 def test_loss_modules_agree(loss, reduction):
     random = np.random.default_rng(4)
@@ -157,3 +200,53 @@ def test_optimisers_agree_over_steps(name, settings, dtype):
         one.step()
         other.step()
         largest_error(*states(ours, theirs), TOLERANCE[dtype])
+
+
+SCHEDULES: dict[str, Callable[[Any, Any], Any]] = {
+    "StepLR": lambda lib, o: lib.StepLR(o, 3, 0.5),
+    "MultiStepLR": lambda lib, o: lib.MultiStepLR(o, [2, 5], 0.5),
+    "ExponentialLR": lambda lib, o: lib.ExponentialLR(o, 0.9),
+    "LambdaLR": lambda lib, o: lib.LambdaLR(o, lambda epoch: 1 / (epoch + 1)),
+    "LinearLR": lambda lib, o: lib.LinearLR(o, 0.2, 0.9, 4),
+    "CosineAnnealingLR": lambda lib, o: lib.CosineAnnealingLR(o, 6, 0.01),
+    "CosineAnnealingWarmRestarts": lambda lib, o: lib.CosineAnnealingWarmRestarts(o, 2, 2, 0.01),
+    "OneCycleLR": lambda lib, o: lib.OneCycleLR(o, 0.5, 12),
+    "OneCycleLR linear": lambda lib, o: lib.OneCycleLR(o, 0.5, None, 3, 4, 0.25, "linear"),
+}
+
+
+@pytest.mark.parametrize("name", SCHEDULES)
+@pytest.mark.filterwarnings("ignore:Detected call of")
+def test_schedules_agree(name):
+    ours = tg.optim.SGD([tg.Tensor([1.0], requires_grad=True)], lr=0.3)
+    theirs = torch.optim.SGD([torch.ones(1, requires_grad=True)], lr=0.3, momentum=0.9)
+    one = SCHEDULES[name](tg.optim, ours)
+    other = SCHEDULES[name](torch.optim.lr_scheduler, theirs)
+    for _ in range(11):
+        assert one.get_last_lr() == pytest.approx(other.get_last_lr(), rel=1e-9)
+        one.step()
+        other.step()
+
+
+@pytest.mark.filterwarnings("ignore:Detected call of")
+def test_plateaus_and_sequences_agree():
+    ours = tg.optim.SGD([tg.Tensor([1.0], requires_grad=True)], lr=0.3)
+    theirs = torch.optim.SGD([torch.ones(1, requires_grad=True)], lr=0.3)
+    one = tg.optim.ReduceLROnPlateau(ours, factor=0.5, patience=2, cooldown=1, min_lr=0.05)
+    other = torch.optim.lr_scheduler.ReduceLROnPlateau(theirs, factor=0.5, patience=2, cooldown=1, min_lr=0.05)
+    for loss in np.random.default_rng(6).uniform(0.9, 1.1, 40):
+        one.step(loss)
+        other.step(loss)
+        assert ours.lr == pytest.approx(theirs.param_groups[0]["lr"], rel=1e-12)
+
+
+@pytest.mark.parametrize("kind", [1.0, 2.0, 3.0, float("inf")])
+def test_clipping_agrees(kind):
+    ours, theirs = pair(lambda nn: nn.Linear(4, 3), "float64")
+    x = np.random.default_rng(7).standard_normal((5, 4))
+    ours(tg.Tensor(x)).sum().backward()
+    theirs(torch.tensor(x)).sum().backward()
+    norms = [lib.utils.clip_grad_norm_(m.parameters(), 0.7, kind) for lib, m in ((tg.nn, ours), (torch.nn, theirs))]
+    assert norms[0].item() == pytest.approx(norms[1].item(), rel=1e-12)
+    for a, b in zip(ours.parameters(), theirs.parameters(), strict=True):
+        np.testing.assert_allclose(a.grad.numpy(), b.grad.numpy(), rtol=1e-12)

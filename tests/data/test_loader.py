@@ -1,10 +1,13 @@
 from __future__ import annotations
 
+import threading
+import time
+
 import numpy as np
 import pytest
 
 import tinygrad_cnn as tg
-from tinygrad_cnn.data import DataLoader, TensorDataset
+from tinygrad_cnn.data import DataLoader, SubsetRandomSampler, TensorDataset
 
 
 def numbers(count: int) -> TensorDataset:
@@ -91,6 +94,117 @@ def test_any_data_set_with_length_and_positions():
     assert batches[1][1].tolist() == [3, 4]
 
 
+def test_sampler_decides_which_samples_come():
+    loader = DataLoader(numbers(10), 2, sampler=SubsetRandomSampler([1, 4, 8]), seed=0)
+    assert len(loader) == 2
+    assert sorted(position for batch in order(loader) for position in batch) == [1, 4, 8]
+    assert len(DataLoader(numbers(10), 2, sampler=SubsetRandomSampler([1, 4, 8]), drop_last=True)) == 1
+
+
+def test_batch_transform_sees_the_whole_batch_after_the_other():
+    def double(inputs: tg.Tensor, random: np.random.Generator) -> tg.Tensor:
+        return inputs * 2
+
+    def turn(batch: tuple[tg.Tensor, ...], random: np.random.Generator) -> tuple[tg.Tensor, ...]:
+        return batch[1] + random.integers(1000), batch[0]
+
+    loader = DataLoader(numbers(6), 2, seed=0, transform=double, batch_transform=turn)
+    first = [[part.tolist() for part in batch] for batch in loader]
+    assert [batch[1] for batch in first] == [[0, 2], [4, 6], [8, 10]]
+    added = [batch[0][0] - 20 * i for i, batch in enumerate(first)]
+    assert len(set(added)) == 3  # each batch has its own random numbers
+    loader.epoch = 0
+    assert [[part.tolist() for part in batch] for batch in loader] == first
+
+
+class Slow:
+    """Counts how many samples were read, and notes the device that new tensors are put on."""
+
+    def __init__(self, count: int, wait: float = 0.0, broken: int | None = None) -> None:
+        self.count, self.wait, self.broken = count, wait, broken
+        self.read: list[int] = []
+        self.devices: set[str] = set()
+
+    def __len__(self) -> int:
+        return self.count
+
+    def __getitem__(self, index: int) -> tuple[tg.Tensor, ...]:
+        time.sleep(self.wait)
+        if index == self.broken:
+            raise KeyError("no such sample")
+        self.read.append(index)
+        sample = tg.Tensor(float(index))
+        self.devices.add(sample.device)
+        return (sample,)
+
+
+def workers() -> list[threading.Thread]:
+    return [thread for thread in threading.enumerate() if thread.name.startswith("tinygrad_cnn-data")]
+
+
+def test_workers_give_the_same_batches_on_the_same_device(device_name):
+    def epochs(num_workers: int) -> list[list[list[float]]]:
+        def noise(inputs: tg.Tensor, random: np.random.Generator) -> tg.Tensor:
+            return inputs + tg.Tensor(random.random(inputs.shape, np.float32))
+
+        dataset = Slow(21)
+        loader = DataLoader(dataset, 4, shuffle=True, seed=1, transform=noise, num_workers=num_workers)
+        found = [[inputs.tolist() for (inputs,) in loader] for _ in range(2)]
+        assert dataset.devices == {device_name}
+        return found
+
+    alone = epochs(0)
+    assert epochs(1) == epochs(3) == alone
+    assert alone[0] != alone[1]
+    assert not workers()
+
+
+def test_workers_read_ahead_but_not_far():
+    dataset = Slow(100)
+    batches = iter(DataLoader(dataset, 2, num_workers=3))
+    next(batches)
+    limit = 2 * (1 + 2 * 3)  # the batch that was taken, and two for each worker
+    for _ in range(200):
+        time.sleep(0.005)
+        if len(dataset.read) == limit:
+            break
+    time.sleep(0.02)
+    assert sorted(dataset.read) == list(range(limit))
+
+
+def test_workers_read_at_the_same_time():
+    start = time.perf_counter()
+    assert len(list(DataLoader(Slow(8, wait=0.1), 1, num_workers=8))) == 8
+    assert time.perf_counter() - start < 0.6  # 0.8 one after the other
+
+
+@pytest.mark.parametrize("end", ["dropped", "error", "interrupt"])
+def test_workers_end_when_the_loop_is_left(end):
+    dataset = Slow(1000, wait=0.001)
+    batches = iter(DataLoader(dataset, 2, num_workers=2))
+    next(batches)
+    assert workers()
+    if end == "dropped":
+        del batches
+    else:
+        with pytest.raises(KeyboardInterrupt if end == "interrupt" else ValueError):
+            batches.throw(KeyboardInterrupt() if end == "interrupt" else ValueError())  # type: ignore[attr-defined]
+    assert not workers()
+    read = len(dataset.read)
+    time.sleep(0.02)
+    assert len(dataset.read) == read < 30
+
+
+def test_error_in_a_worker_comes_where_its_batch_would():
+    for num_workers in (0, 2):
+        got: list[list[float]] = []
+        with pytest.raises(KeyError, match="no such sample") as error:
+            got.extend(inputs.tolist() for (inputs,) in DataLoader(Slow(40, broken=13), 2, num_workers=num_workers))
+        assert got == [[i, i + 1] for i in range(0, 12, 2)]
+        assert error.value.__notes__ == ["while a batch was made of samples 12, 13"]
+    assert not workers()
+
+
 def test_data_set_by_position_and_slice():
     dataset = numbers(5)
     assert len(dataset) == 5
@@ -111,3 +225,8 @@ def test_errors_teach():
             DataLoader(numbers(3), batch_size=wrong)  # type: ignore[arg-type]
     with pytest.raises(tg.ArgumentError, match="seed=-1"):
         DataLoader(numbers(3), seed=-1)
+    for wrong in (-1, 0.5):
+        with pytest.raises(tg.ArgumentError, match=f"num_workers={wrong}"):
+            DataLoader(numbers(3), num_workers=wrong)  # type: ignore[arg-type]
+    with pytest.raises(tg.ArgumentError, match="the sampler decides"):
+        DataLoader(numbers(3), shuffle=True, sampler=SubsetRandomSampler([0]))

@@ -14,6 +14,7 @@ from ..errors import ArgumentError
 from ..extras import require
 from ..tensor import Tensor
 from .loader import TensorDataset
+from .transforms import interpolation
 
 
 def digits(split: Literal["train", "test"] = "train", size: int = 32) -> TensorDataset:
@@ -56,14 +57,7 @@ def enlarge(images: np.ndarray, size: int) -> np.ndarray:
     small = images.shape[-1]
     inner = max(small, 3 * size // 4)
     before = (size - inner) // 2
-    matrix = _interpolation(small, inner)
+    matrix = interpolation(small, inner).astype(np.float32)
     margins = (before, size - inner - before)
     # (inner, H) @ (N, H, H) @ (H, inner) -> (N, inner, inner)
     return np.pad(matrix @ images @ matrix.T, ((0, 0), margins, margins))
-
-
-def _interpolation(small: int, large: int) -> np.ndarray:
-    """The matrix (large, small) that reads a row of ``small`` pixels at ``large`` places, linear between centres."""
-    places = np.clip((np.arange(large) + 0.5) * small / large - 0.5, 0, small - 1)
-    matrix: np.ndarray = np.maximum(0, 1 - np.abs(places[:, None] - np.arange(small)))
-    return matrix.astype(np.float32)

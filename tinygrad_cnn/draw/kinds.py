@@ -28,6 +28,7 @@ PALETTE: dict[str, Paint] = {
     "arithmetic": Paint("#f8f8f8", "#767676"),
     "data": Paint("#ffffff", "#767676"),
     "gradient": Paint("#fbe3e4", "#b5394a"),
+    "error": Paint("#ffd2cf", "#d40000"),
 }
 """One entry for each kind."""
 
@@ -43,7 +44,7 @@ _WORDS: tuple[tuple[str, str], ...] = (
     ("matmul", "linear"), ("linear", "linear"),
     ("reshape", "shape"), ("permute", "shape"), ("broadcast", "shape"), ("flatten", "shape"), ("flip", "shape"),
     ("pad", "shape"), ("cat", "shape"), ("index", "shape"), ("along_dim", "shape"), ("fold", "shape"),
-    ("cast", "shape"), ("detach", "shape"), ("to_device", "shape"), ("upsample", "shape"),
+    ("cast", "shape"), ("detach", "shape"), ("to_device", "shape"), ("sample", "shape"),
 )  # fmt: skip
 
 _STRENGTH = ("convolution", "linear", "pooling", "normalisation", "loss", "activation", "random", "arithmetic", "shape")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .view import GraphView, ViewGroup, ViewNode
+from .view import GraphView, ViewGroup, ViewNode, short_count
 
 
 def to_text(view: GraphView) -> str:
@@ -21,26 +21,29 @@ def to_text(view: GraphView) -> str:
             common += 1
         for depth in range(common, len(path)):
             group = groups[path[depth]]
-            rows.append(("  " * depth + _words(group.title, group.name), "", ""))
+            rows.append(("  " * depth + _words(group.title, group.name, group.repeat), "", ""))
         open_frames = path
         inputs = sources.get(node.id, [])
         origin = "" if inputs == previous else "from " + ", ".join(inputs) if inputs else ""
-        label = _words(node.title, node.name)
-        notes = [*node.settings, origin] if origin else node.settings
-        rows.append((f"{'  ' * len(path)}{node.id} {label}", _shape(node), ", ".join(notes)))
+        label = _words(node.title, node.name, node.repeat)
+        alert = " ".join(node.alert.split())
+        notes = [*node.settings, node.rule, *node.values, alert, origin]
+        rows.append((f"{'  ' * len(path)}{node.id} {label}", _shape(node), ", ".join(note for note in notes if note)))
         previous = [node.id]
     widths = [max([len(row[column]) for row in rows if row[1]], default=0) for column in (0, 1)]
     body = [f"{row[0]:<{widths[0]}}  {row[1]:<{widths[1]}}  {row[2]}".rstrip() for row in rows]
-    return "\n".join([_words(view.describe(), ""), *body])
+    lines = [" ".join(view.describe().split()), *body, *view.notes]
+    return "\n".join("".join(each if each.isprintable() else " " for each in line) for line in lines)
 
 
-def _words(title: str, name: str) -> str:
+def _words(title: str, name: str, repeat: int) -> str:
     words = f"{title} {name}" if name and name != title else title
-    return " ".join(words.split())
+    return " ".join(words.split()) + (f" ×{repeat}" if repeat > 1 else "")
 
 
 def _shape(node: ViewNode) -> str:
-    return node.shape + (f"  {node.parameters:,} parameters" if node.parameters else "")
+    work = f"  {short_count(node.macs)} MACs" if node.macs else ""
+    return node.shape + (f"  {node.parameters:,} parameters" if node.parameters else "") + work
 
 
 def _path(group: str, groups: dict[str, ViewGroup]) -> list[str]:

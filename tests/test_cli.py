@@ -18,6 +18,9 @@ import tinygrad_cnn as tg
 from tinygrad_cnn import cli
 from tinygrad_cnn.data import TensorDataset, digits
 from tinygrad_cnn.io import load_metadata
+from tinygrad_cnn.models import CATALOGUE
+from tinygrad_cnn.recipes import RECIPES, session
+from tinygrad_cnn.recipes import digits as recipe
 from tinygrad_cnn.runs import Run, Settings
 from tinygrad_cnn.train import Epoch, Score
 
@@ -43,8 +46,8 @@ def few_digits(monkeypatch):
         count = {"train": 96, "test": 40}[split]
         return TensorDataset(*[tensor[:count] for tensor in digits(split, size).tensors])
 
-    monkeypatch.setattr(cli, "digits", some)
-    monkeypatch.setattr(cli, "_draw_pictures", lambda run, model, test_set: [])
+    monkeypatch.setattr(recipe, "digits", some)
+    monkeypatch.setattr(session, "_draw_pictures", lambda run, recipe: [])
 
 
 @pytest.fixture
@@ -90,6 +93,8 @@ def test_a_whole_run():
         assert set(epoch) == {"epoch", "train_loss", "train_accuracy", "test_loss", "test_accuracy", "seconds"}
         assert 0 < epoch["train_accuracy"] < 1
     assert report["test_accuracy"] == report["epochs"][1]["test_accuracy"] > 0.6
+    assert report["result"]["value"] == pytest.approx(100 * report["test_accuracy"])
+    assert report["result"]["baselines"]["always the most frequent class"] < 20
     assert report["seconds"] == pytest.approx(sum(epoch["seconds"] for epoch in report["epochs"]), abs=0.01)
 
     right = round(360 * report["test_accuracy"])
@@ -182,7 +187,7 @@ def test_ctrl_c_before_the_first_epoch_can_be_resumed(train, monkeypatch):
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(cli, "fit", interrupted)
+        patch.setattr(session, "repeat", interrupted)
         assert train("--epochs", "1") == 130
     assert metrics()["epochs_done"] == 0
     assert train("--resume") == 0
@@ -260,8 +265,8 @@ def test_nothing_to_resume(train, capsys):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (["lenett"], "no model 'lenett'; did you mean 'lenet'? known: lenet"),
-        (["xyz"], "no model 'xyz'; known: lenet"),
+        (["lenett"], "no training 'lenett'; did you mean 'lenet'? known: lenet, "),
+        (["xyz"], "no training 'xyz'; known: lenet, "),
         (["lenet", "--epochs", "0"], "--epochs: got '0', expected a whole number, at least 1"),
         (["lenet", "--epochs", "two"], "--epochs: got 'two'"),
         (["lenet", "--batch-size", "0"], "--batch-size: got '0'"),
@@ -275,7 +280,7 @@ def test_nothing_to_resume(train, capsys):
         (["lenet", "--fast"], "unrecognized arguments: --fast"),
         (["lenet", "--out", "file"], "file is a file, not a folder"),
         (["lenet", "--out", "file/run"], "cannot be made"),
-        ([], "MODEL"),
+        ([], "NAME"),
     ],
 )
 def test_bad_options(options, message, few_digits, capsys):
@@ -307,13 +312,11 @@ def test_missing_packages_are_named_before_a_folder_is_made(capsys, monkeypatch)
 
 
 def test_a_run_without_matplotlib_says_which_pictures_are_missing(monkeypatch, tmp_path):
-    model = tg.models.lenet5()
-    settings = Settings("lenet", 64, 0.005, 0.88, 0, "")
+    settings = Settings("lenet", 64, 0.005, 0.88, 0, "", "")
     run = Run(tmp_path, settings, 1, "cpu", [Epoch(1, Score(1.0, 0.5), Score(1.0, 0.5), 1.0)])
     monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
-    test_set = TensorDataset(*[tensor[:10] for tensor in digits("test").tensors])
-    missing = cli._draw_pictures(run, model, test_set)
-    assert [line.split(":")[0] for line in missing] == ["curves.png", "kernels.png", "confusion.png"]
+    missing = session._draw_pictures(run, RECIPES["lenet"]())
+    assert [line.split(":")[0] for line in missing] == ["curves.png", "confusion.png", "kernels.png"]
     assert all('pip install "tinygrad_cnn[train]"' in line for line in missing)
     assert (tmp_path / "network.svg").exists()
 
@@ -356,6 +359,37 @@ def test_draw(capsys):
     assert exit_code("draw", "lenet", "--level", "atom") == 2
 
 
+def test_draw_and_summary_at_another_size(capsys):
+    assert exit_code("draw", "unet", "--input", "2x1x32x48", "--out", "unet.dot") == 0
+    assert "2×1×32×48" in Path("unet.dot").read_text()
+    assert exit_code("summary", "unet", "--input", "2x1x32x48") == 0
+    assert "2×2×32×48" in capsys.readouterr().out
+    for wrong in ("1x3x", "1x0x4x4", "axb", "-1x3"):
+        assert exit_code("summary", "unet", f"--input={wrong}") == 2
+        assert "such as 1x3x64x64" in capsys.readouterr().err
+    assert exit_code("summary", "lenet5", "--input", "1x3x32x32") == 2  # it reads one channel
+    assert "Traceback" not in capsys.readouterr().err
+
+
+def test_a_misspelt_network_is_recognised(capsys):
+    assert exit_code("draw", "vgg91") == 2
+    assert "no network 'vgg91'; did you mean 'vgg19'? `tinygrad-cnn list` shows them" in capsys.readouterr().err
+
+
+def test_list_has_a_line_for_each_network(capsys):
+    assert exit_code("list") == 0
+    heading, *lines = capsys.readouterr().out.splitlines()
+    assert heading.split() == ["network", "input", "parameters", "MACs"]
+    assert [line.split()[0] for line in lines] == list(CATALOGUE)
+    lenet = next(line for line in lines if line.startswith("lenet5 "))
+    assert "61,706" in lenet
+    assert "416,520" in lenet
+    assert "1×1×32×32" in lenet
+    assert CATALOGUE["lenet5"].description in lenet
+    column = heading.index("parameters") + len("parameters")
+    assert all(line[column - 1].isdigit() and line[column] == " " for line in lines)
+
+
 def test_summary(capsys):
     assert exit_code("summary", "lenet") == 0
     text = capsys.readouterr().out
@@ -371,17 +405,19 @@ def test_training_uses_one_thread_and_gives_the_others_back(train, monkeypatch):
         return [pool["num_threads"] for pool in threadpoolctl.threadpool_info() if pool["user_api"] == "blas"]
 
     before, during = threads(), []
-    monkeypatch.setattr(cli, "fit", lambda *arguments, **settings: during.extend(threads()))
-    monkeypatch.setattr(cli, "_report", lambda *arguments: None)
+    monkeypatch.setattr(session, "repeat", lambda *arguments, **settings: during.extend(threads()))
+    monkeypatch.setattr(session, "_report", lambda *arguments: None)
     assert train("--epochs", "1") == 0
     assert set(during) == {1}
     assert threads() == before
 
 
 def test_help(capsys):
-    for arguments in ((), ("train",), ("draw",), ("summary",)):
+    for arguments in ((), ("train",), ("draw",), ("summary",), ("list",)):
         assert exit_code(*arguments, "--help") == 0
     text = capsys.readouterr().out
     for option in ("--epochs", "--batch-size", "--lr", "--seed", "--device", "--out", "--resume", "--backward"):
         assert option in text
+    for name, each in RECIPES.items():
+        assert re.search(rf"^  {name} +{re.escape(each.text)}$", text, re.MULTILINE), name
     assert exit_code() == 2

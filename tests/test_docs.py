@@ -25,6 +25,9 @@ PUBLIC_MODULES = [
     ".nn",
     ".nn.functional",
     ".nn.init",
+    ".nn.utils",
+    ".inspect",
+    ".filters",
     ".optim",
     ".models",
     ".data",
@@ -186,6 +189,27 @@ def test_site_documents_every_public_name() -> None:
         for name, thing in _public(importlib.import_module(f"tinygrad_cnn{suffix}"))
         if id(thing) not in documented
     ]
+    assert not missing
+
+
+def test_lectures_name_what_exists() -> None:
+    """Each row of the table of the lectures names things and tests that are there."""
+    text = (ROOT / "docs/lectures.md").read_text(encoding="utf-8")
+    places = {"tg": tg, "nn": tg.nn, "F": tg.nn.functional, "models": tg.models, "data": tg.data, "optim": tg.optim}
+    rows = [line.split("|")[1:-1] for line in text.splitlines() if line.startswith("|") and "::" in line]
+    assert len(rows) > 40
+    missing = []
+    for *_, here, shown, _chapter in rows:
+        for name in re.findall(r"`([\w.]+)`", here):
+            first, *rest = name.split(".")
+            thing = places.get(first)
+            for part in rest:
+                thing = getattr(thing, part, None)
+            missing += [name] if thing is None or not rest else []
+        for path, test in re.findall(r"`([\w/.]+)::(\w+)`", shown):
+            file = ROOT / path
+            found = file.exists() and f"def {test}(" in file.read_text(encoding="utf-8")
+            missing += [] if found else [f"{path}::{test}"]
     assert not missing
 
 

@@ -5,7 +5,7 @@ CPU, CuPy on the GPU.
 """
 
 from .tensor import Tensor, symbol  # isort: skip - the tensor comes first: operations are made of it
-from . import data, io, models, nn, ops, optim, testing, train
+from . import data, filters, inspect, io, models, nn, ops, optim, testing, train
 from .autodiff import grad
 from .backend import device
 from .backend.random import seed
@@ -36,12 +36,12 @@ __all__ = [
     "ArgumentError", "DTypeError", "DeviceError", "Drawing", "GraphError", "ImmutableError", "NanError",
     "PositionError", "ShapeError", "Tensor", "TinygradCnnError", "abs", "add", "amax", "amin", "argmax",
     "argmin", "broadcast_to", "cat", "clip", "concatenate", "data", "detect_nan", "device", "div", "draw", "eq",
-    "erf", "evaluate", "exp", "flatten", "flip", "ge", "gelu", "grad", "gt", "io", "le", "leaky_relu", "load",
-    "log", "log_softmax", "logical_not", "logsumexp", "lt", "matmul", "max", "maximum", "mean", "min",
-    "minimum", "models", "mul", "ne", "neg", "nn", "no_grad", "one_hot", "ops", "optim", "pad", "permute",
-    "pow", "relu", "reshape", "save", "scope", "seed", "sigmoid", "sign", "softmax", "softplus", "split",
-    "sqrt", "square", "squeeze", "stack", "std", "sub", "sum", "summary", "symbol", "take_along_dim", "tanh",
-    "testing", "train", "transpose", "unsqueeze", "var", "where",
+    "erf", "evaluate", "exp", "filters", "flatten", "flip", "ge", "gelu", "grad", "gt", "inspect", "io", "le",
+    "leaky_relu", "load", "log", "log_softmax", "logical_not", "logsumexp", "lt", "matmul", "max", "maximum",
+    "mean", "min", "minimum", "models", "mul", "ne", "neg", "nn", "no_grad", "one_hot", "ops", "optim", "pad",
+    "permute", "pow", "relu", "reshape", "save", "scope", "seed", "sigmoid", "sign", "softmax", "softplus",
+    "split", "sqrt", "square", "squeeze", "stack", "std", "sub", "sum", "summary", "symbol", "take_along_dim",
+    "tanh", "testing", "train", "transpose", "unsqueeze", "var", "where",
 ]  # fmt: skip
 
 __version__ = "0.1.0"

@@ -3,7 +3,7 @@
 ====================== ==========================================================================================
 checkpoint.safetensors weights, optimiser state, settings and history after the last whole epoch: what resuming reads
 weights.safetensors    the weights alone, for :func:`tinygrad_cnn.load`
-metrics.json           settings, loss and accuracy of each epoch, the final test
+metrics.json           settings, loss and accuracy of each epoch, the final figure with what it is compared to
 ====================== ==========================================================================================
 
 Pictures may lie beside them. Each file is replaced as a whole, so a crash at any moment leaves the last whole epoch.
@@ -34,6 +34,7 @@ class Settings:
     """What decides the numbers of a training, apart from how long it lasts."""
 
     model: str
+    """The name of the recipe."""
     batch_size: int
     lr: float
     """The learning rate of the first epoch."""
@@ -42,6 +43,37 @@ class Settings:
     seed: int
     augment: str
     """How the training images are changed at random, as text."""
+    dataset: str
+    """What is learned from, in words."""
+
+
+@dataclass(frozen=True)
+class Result:
+    """What a training reached, and what it is to be compared with."""
+
+    figure: str
+    """What was measured, such as ``"test accuracy"``."""
+    value: float
+    unit: str
+    """Such as ``"%"`` or ``"dB"``; empty for a share."""
+    how: str
+    """On what it was measured, and how."""
+    baselines: Mapping[str, float]
+    """The same figure, measured in the same way, for the simple means that the network should beat."""
+    details: Mapping[str, float] = field(default_factory=dict)
+    """Further numbers by name."""
+
+    def __str__(self) -> str:
+        lines = [f"{self.figure}: {self._text(self.value)} ({self.how})"]
+        lines += [f"  {self._text(value):>9}  {name}" for name, value in self.baselines.items()]
+        lines += [
+            f"  {name}: {value:,}" if isinstance(value, int) else f"  {name}: {value:.4g}"
+            for name, value in self.details.items()
+        ]
+        return "\n".join(lines)
+
+    def _text(self, value: float) -> str:
+        return f"{value:.2f} {self.unit}".rstrip() if self.unit else f"{value:.3f}"
 
 
 @dataclass
@@ -102,7 +134,7 @@ class Run:
         """The file of the settings and scores."""
         return self.folder / "metrics.json"
 
-    def start(self, model: Module, optimizer: Optimizer) -> None:
+    def start(self, model: Module, optimizers: Mapping[str, Optimizer]) -> None:
         """Make the folder and save the state before the first epoch.
 
         Raises :class:`FileError` when there is something under that name already, or it cannot be made.
@@ -112,12 +144,13 @@ class Run:
             self.folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise FileError("train", f"the folder {self.folder} cannot be made", got=str(error.strerror)) from error
-        self.save(model, optimizer)
+        self.save(model, optimizers)
 
-    def save(self, model: Module, optimizer: Optimizer) -> None:
+    def save(self, model: Module, optimizers: Mapping[str, Optimizer]) -> None:
         """Write checkpoint, weights and metrics as of now, which must be the end of an epoch."""
         tensors: dict[str, Tensor] = {f"model.{name}": tensor for name, tensor in model.state_dict().items()}
-        tensors |= {f"optimizer.{name}": tensor for name, tensor in optimizer.state_dict().items()}
+        for kind, optimizer in optimizers.items():
+            tensors |= {f"{kind}.{name}": tensor for name, tensor in optimizer.state_dict().items()}
         state = {
             "settings": asdict(self.settings),
             "planned_epochs": self.planned_epochs,
@@ -128,19 +161,20 @@ class Run:
         save(self.weights, model, {"model": self.settings.model, "epochs": str(len(self.epochs))})
         self.save_metrics("running")
 
-    def restore(self, model: Module, optimizer: Optimizer) -> None:
-        """Give model and optimiser the state in which the last whole epoch left them."""
+    def restore(self, model: Module, optimizers: Mapping[str, Optimizer]) -> None:
+        """Give model and optimisers the state in which the last whole epoch left them."""
         tensors = load(self.folder / "checkpoint.safetensors")
         model.load_state_dict(_below("model.", tensors))
-        optimizer.load_state_dict(_below("optimizer.", tensors))
+        for kind, optimizer in optimizers.items():
+            optimizer.load_state_dict(_below(f"{kind}.", tensors))
 
-    def save_metrics(self, status: str) -> None:
-        """Write ``metrics.json``; ``status`` is ``"running"``, ``"interrupted"`` or ``"finished"``."""
+    def save_metrics(self, status: str, result: Result | None = None) -> None:
+        """Write ``metrics.json``; ``status`` is ``"running"``, ``"interrupted"``, ``"failed"`` or ``"finished"``."""
         last = self.epochs[-1].test if self.epochs else None
         metrics = {
             "status": status,
-            "config": asdict(self.settings)
-            | {"epochs": self.planned_epochs, "device": self.device, "optimizer": "Adam", "dataset": "digits"},
+            "config": asdict(self.settings) | {"epochs": self.planned_epochs, "device": self.device},
+            "result": result and asdict(result),
             "epochs_done": len(self.epochs),
             "test_loss": last and last.loss,
             "test_accuracy": last and last.accuracy,

@@ -21,8 +21,11 @@ from .nn import functional as F
 from .nn.module import Module
 from .tensor import Tensor
 
-Loss = Callable[[Tensor, Tensor], Tensor]
-"""From the model's output and the target to one number, the mean over the batch."""
+Loss = Callable[..., Tensor]
+"""From the model's output and the targets to one number, the mean over the batch."""
+
+Step = Callable[..., tuple[Tensor, Any]]
+"""Called with the tensors of a batch: changes the weights, and gives the loss from before and the model's outputs."""
 
 
 class Optimizer(Protocol):
@@ -38,7 +41,7 @@ class Score(NamedTuple):
 
     loss: float
     accuracy: float | None
-    """The share of samples whose largest output is at the target, 0 to 1; ``None`` for targets that are no classes."""
+    """The share of targets at which the largest output is, 0 to 1; ``None`` for targets that are no classes."""
 
 
 @dataclass(frozen=True)
@@ -82,10 +85,10 @@ def fit(
     Args:
         model: takes the first tensor of a batch. It is left in training mode.
         optimizer: holds the model's parameters.
-        train_loader: batches of inputs and targets; they are moved to the model's device.
+        train_loader: batches of inputs and one or more targets; they are moved to the model's device.
         test_loader: batches to test on after each epoch.
         epochs: the number of the last epoch.
-        loss: called as ``loss(output, target)``, gives the mean over the batch.
+        loss: called as ``loss(output, *targets)``, gives the mean over the batch.
         progress: whether to show loss and accuracy: a bar for the running epoch where there is a terminal (and tqdm),
             then a line for each finished epoch.
         on_epoch_end: called with each finished epoch; what it raises ends the training.
@@ -96,6 +99,50 @@ def fit(
     and then raises ``KeyboardInterrupt`` as usual; a second Ctrl-C does not wait.
 
     Raises :class:`ArgumentError` for fewer ``epochs`` than are done.
+    """
+
+    def step(inputs: Tensor, *targets: Tensor) -> tuple[Tensor, Any]:
+        return take_step(model, optimizer, loss, inputs, *targets)
+
+    def test() -> Score | None:
+        return evaluate(model, test_loader, loss) if test_loader is not None else None
+
+    return repeat(model, step, train_loader, test, epochs, progress, on_epoch_end, initial_epoch)
+
+
+def take_step(model: Module, optimizer: Optimizer, loss: Loss, inputs: Tensor, *targets: Tensor) -> tuple[Tensor, Any]:
+    """One step down the gradient of ``loss(model(inputs), *targets)``; gives the loss and the model's outputs."""
+    optimizer.zero_grad()
+    outputs = model(inputs)
+    value = loss(outputs, *targets)
+    value.backward()
+    optimizer.step()
+    return value, outputs
+
+
+def repeat(
+    model: Module,
+    step: Step,
+    train_loader: DataLoader,
+    test: Callable[[], Score | None],
+    epochs: int,
+    progress: bool = True,
+    on_epoch_end: Callable[[Epoch], None] | None = None,
+    initial_epoch: int = 0,
+) -> History:
+    """The loop of :func:`fit` around a step of one's own, such as that of a GAN with its two optimisers.
+
+    Args:
+        model: put into training mode before each epoch; the batches are moved to its device.
+        step: called with the tensors of each batch.
+        train_loader: the batches.
+        test: called after each epoch.
+        epochs: as in :func:`fit`, like the rest.
+        progress: as in :func:`fit`.
+        on_epoch_end: as in :func:`fit`.
+        initial_epoch: as in :func:`fit`.
+
+    Raises what :func:`fit` raises.
     """
     if epochs < initial_epoch:
         raise ArgumentError(
@@ -109,19 +156,14 @@ def fit(
             model.train()
             train = _Sum()
             with _bar(len(train_loader), f"epoch {number}/{epochs}", progress) as bar:
-                for inputs, targets in train_loader:
-                    inputs, targets = _to_device(model, inputs, targets)
-                    optimizer.zero_grad()
-                    outputs = model(inputs)
-                    value = loss(outputs, targets)
-                    value.backward()
-                    optimizer.step()
-                    train.add(value, outputs, targets)
+                for batch in train_loader:
+                    batch = _to_device(model, *batch)
+                    value, outputs = step(*batch)
+                    train.add(value, outputs, batch)
                     bar.set_postfix_str(_text(train.score()), refresh=False)
                     bar.update()
                     stop_here()
-            test = evaluate(model, test_loader, loss) if test_loader is not None else None
-            epoch = Epoch(number, train.score(), test, perf_counter() - start)
+            epoch = Epoch(number, train.score(), test(), perf_counter() - start)
             history.epochs.append(epoch)
             if progress:
                 print(epoch, flush=True)
@@ -138,8 +180,8 @@ def evaluate(model: Module, loader: DataLoader, loss: Loss = F.cross_entropy) ->
 
     Args:
         model: takes the first tensor of a batch.
-        loader: batches of inputs and targets.
-        loss: called as ``loss(output, target)``, gives the mean over the batch.
+        loader: batches of inputs and one or more targets.
+        loss: called as ``loss(output, *targets)``, gives the mean over the batch.
 
     >>> import tinygrad_cnn as tg
     >>> model, dataset = tg.nn.Identity(), tg.data.TensorDataset(tg.Tensor([[0.0, 0.0]]), tg.Tensor([0]))
@@ -151,10 +193,10 @@ def evaluate(model: Module, loader: DataLoader, loss: Loss = F.cross_entropy) ->
     model.eval()
     try:
         with no_grad():
-            for inputs, targets in loader:
-                inputs, targets = _to_device(model, inputs, targets)
+            for batch in loader:
+                inputs, *targets = batch = _to_device(model, *batch)
                 outputs = model(inputs)
-                total.add(loss(outputs, targets), outputs, targets)
+                total.add(loss(outputs, *targets), outputs, batch)
     finally:
         for module, training in modes:
             module.training = training
@@ -167,20 +209,21 @@ class _Sum:
     def __init__(self) -> None:
         self.samples = 0
         self.loss = 0.0
-        self.right: int | None = 0
+        self.right, self.answers = 0, 0
 
-    def add(self, loss: Tensor, outputs: Tensor, targets: Tensor) -> None:
-        self.samples += len(targets)
-        self.loss += float(loss.item()) * len(targets)
-        if self.right is not None and targets.dtype.kind in "iu" and outputs.ndim > 1:
+    def add(self, loss: Tensor, outputs: Any, batch: tuple[Tensor, ...]) -> None:
+        self.samples += len(batch[0])
+        self.loss += float(loss.item()) * len(batch[0])
+        targets = batch[-1]
+        classes = len(batch) == 2 and targets.dtype.kind in "iu"
+        if classes and isinstance(outputs, Tensor) and outputs.ndim == targets.ndim + 1:
             self.right += int((outputs.detach().argmax(1) == targets).sum().item())
-        else:
-            self.right = None
+            self.answers += targets.numel()
 
     def score(self) -> Score:
         if not self.samples:
             raise ArgumentError("train", "the loader holds no batches", fix="check batch_size and drop_last")
-        return Score(self.loss / self.samples, None if self.right is None else self.right / self.samples)
+        return Score(self.loss / self.samples, self.right / self.answers if self.answers else None)
 
 
 def _to_device(model: Module, *tensors: Tensor) -> tuple[Tensor, ...]:

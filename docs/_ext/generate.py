@@ -1,7 +1,8 @@
 """Pages that are made from the package itself, so that they cannot fall behind it.
 
 Before Sphinx reads its sources, the chapters are copied from ``tutorials/``, one page is written for each public
-module, and the table of operations is made from the registry that the tests use as well.
+module, and the tables of operations and of networks are made from the registry and the catalogue that the tests use as
+well.
 """
 
 from __future__ import annotations
@@ -29,9 +30,13 @@ PAGES = {
     "tinygrad_cnn.nn.functional": ("Functions of layers", "The same without parameters of their own: ``F.conv2d`` ..."),
     "tinygrad_cnn.nn.init": ("Initial weights", "Where the numbers of a parameter come from before training."),
     "tinygrad_cnn.models": ("Models", "Whole networks, one file for each family."),
-    "tinygrad_cnn.optim": ("Optimisers", "How parameters follow their gradients."),
+    "tinygrad_cnn.nn.utils": ("All gradients at once", "Clipping, and parameters as one vector."),
+    "tinygrad_cnn.optim": ("Optimisers and schedules", "How parameters follow their gradients, and how fast."),
     "tinygrad_cnn.data": ("Data", "Data sets, and the loader that deals them out in batches."),
     "tinygrad_cnn.train": ("Training", "The loop, with progress and metrics."),
+    "tinygrad_cnn.recipes": ("Recipes", "What a small training consists of: ``python -m tinygrad_cnn train NAME``."),
+    "tinygrad_cnn.inspect": ("Looking inside", "Activations, what units look for, receptive fields."),
+    "tinygrad_cnn.filters": ("Kernels without training", "The classics by name, and what patches suggest."),
     "tinygrad_cnn.io": ("Files", "Weights, saved and loaded."),
     "tinygrad_cnn.io.safetensors": ("Weight files", "The safetensors format."),
     "tinygrad_cnn.draw": ("Drawing", "Pictures of graphs and models."),
@@ -48,10 +53,29 @@ PAGES = {
 """The public modules in the order in which a reader meets them, with title and first sentence."""
 
 SECTIONS = {
-    "tinygrad_cnn.errors": "Errors",
-    "tinygrad_cnn.ops": "Functions on tensors",
+    "tinygrad_cnn": {
+        "tinygrad_cnn.errors": "Errors",
+        "tinygrad_cnn.ops": "Functions on tensors",
+    },
+    "tinygrad_cnn.nn": {
+        "tinygrad_cnn.nn.blocks": "Blocks",
+        "tinygrad_cnn.nn.encoder": "Blocks that change the size of images",
+        "tinygrad_cnn.nn.residual": "Residual blocks",
+    },
+    "tinygrad_cnn.models": {
+        "tinygrad_cnn.models.alexnet": "AlexNet",
+        "tinygrad_cnn.models.autoencoder": "Images from images",
+        "tinygrad_cnn.models.gan": "Generative adversarial networks",
+        "tinygrad_cnn.models.googlenet": "GoogLeNet",
+        "tinygrad_cnn.models.lenet": "LeNet",
+        "tinygrad_cnn.models.localiser": "Localisation",
+        "tinygrad_cnn.models.resnet": "ResNet",
+        "tinygrad_cnn.models.simple": "Perceptrons and small networks",
+        "tinygrad_cnn.models.unet": "U-Net",
+        "tinygrad_cnn.models.vgg": "VGG",
+    },
 }
-"""Where things on the package's own page come from; what comes from elsewhere stands before them."""
+"""Headings on long pages, by where things come from; what comes from elsewhere stands before them."""
 
 FAMILIES = {
     "base": "Leaves and constants",
@@ -64,6 +88,7 @@ FAMILIES = {
     "window": "Windows",
     "conv": "Convolution",
     "pool": "Pooling",
+    "resample": "Resolution",
 }
 """Headings of the table of operations, for the files in ``ops/``."""
 
@@ -153,10 +178,9 @@ def _public_base(thing: type) -> type:
 
 
 def _section(path: str, thing: Any) -> str:
-    """The heading under which a thing stands on the package's own page; other pages have none."""
-    if path != "tinygrad_cnn":
-        return ""
-    return next((title for home, title in SECTIONS.items() if thing.__module__.startswith(home)), "")
+    """The heading under which a thing stands on a page; most pages have none."""
+    homes = SECTIONS.get(path, {})
+    return next((title for home, title in homes.items() if thing.__module__.startswith(home)), "")
 
 
 def write_operations(folder: Path) -> None:
@@ -192,6 +216,29 @@ def _row(operation: Any) -> tuple[str, str, str, str]:
     settings = ", ".join(f"``{field.name}``" for field in fields(operation) if field.repr)
     missing = "see the code" if operation.differentiable else "none"
     return f"``{operation.name}``", output.strip(" ."), gradient.strip(" .") or missing, settings or "none"
+
+
+def write_networks(folder: Path) -> None:
+    """The table of networks, from the catalogue."""
+    models = importlib.import_module("tinygrad_cnn.models")
+    view = importlib.import_module("tinygrad_cnn.draw.view")
+    lines = [*_heading("Table of networks", "="), "Each is made by its name: ``tg.models.get_model(name)``.", ""]
+    lines += [
+        "The number of parameters is the published one where there is a star. Multiply-adds (MACs) are for one input",
+        "of the size given; :func:`~tinygrad_cnn.summary.count_macs` says what is counted.",
+        "",
+    ]
+    lines += [".. list-table::", "   :header-rows: 1", "   :widths: 18 14 14 16 38", ""]
+    rows = [("Network", "Input", "Parameters", "MACs", "")]
+    for row in models.overview():
+        entry = models.get_entry(row.name)
+        star = r" \*" if entry.published == row.parameters else ""
+        inputs = ", ".join(map(view.format_shape, row.inputs))
+        text = f"{row.description} ({entry.source})".replace("*", r"\*")
+        rows.append((f"``{row.name}``", inputs, f"{row.parameters:,}{star}", f"{row.macs:,}", text))
+    for row in rows:
+        lines += [f"   {'* -' if column == 0 else '  -'} {cell}" for column, cell in enumerate(row)]
+    _write(folder / "networks.rst", [*lines, ""])
 
 
 def copy_chapters(folder: Path) -> None:
@@ -234,6 +281,7 @@ def generate(app: Sphinx) -> None:
     shutil.rmtree(generated, ignore_errors=True)
     write_reference(generated)
     write_operations(generated)
+    write_networks(generated)
     copy_chapters(DOCS / "tutorials")
 
 

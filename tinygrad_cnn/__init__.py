@@ -4,8 +4,10 @@ One graph, run as it is written or described first and run later; gradients that
 CPU, CuPy on the GPU.
 """
 
+from typing import TYPE_CHECKING, Any
+
 from .tensor import Tensor, symbol  # isort: skip - the tensor comes first: operations are made of it
-from . import data, filters, inspect, io, models, nn, ops, optim, testing, train
+from . import io, nn, ops, optim, testing
 from .autodiff import grad
 from .backend import device
 from .backend.random import seed
@@ -45,3 +47,21 @@ __all__ = [
 ]  # fmt: skip
 
 __version__ = "0.1.0"
+
+if TYPE_CHECKING:
+    from . import data, filters, inspect, models, train
+
+_ON_FIRST_USE = {"data", "filters", "inspect", "models", "train"}
+"""Rooms that are entered when they are first asked for, which makes importing the package quick."""
+
+
+def __getattr__(name: str) -> Any:
+    if name in _ON_FIRST_USE:
+        from importlib import import_module
+
+        return import_module(f".{name}", __name__)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_ON_FIRST_USE})

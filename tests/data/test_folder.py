@@ -13,7 +13,7 @@ import tinygrad_cnn as tg
 from tinygrad_cnn.data import DataLoader, ImageFolder
 from tinygrad_cnn.io.safetensors import FileError
 
-image_module = pytest.importorskip("PIL.Image", reason="Pillow comes with the extra data")
+image_module = pytest.importorskip("PIL.Image", reason="Pillow comes with the extra photos")
 
 
 def picture(path: Path, pixels: np.ndarray) -> None:

@@ -66,7 +66,7 @@ def test_missing_packages(monkeypatch):
         photograph("coffee")
     assert photograph("china").shape == (3, 427, 640)  # needs scikit-learn only
     monkeypatch.setitem(sys.modules, "PIL.Image", None)
-    with pytest.raises(MissingPackageError, match=r'Pillow[^$]*pip install "tinygrad_cnn\[data\]"'):
+    with pytest.raises(MissingPackageError, match=r'Pillow[^$]*pip install "tinygrad_cnn\[photos\]"'):
         photograph("china")
 
 

@@ -87,7 +87,7 @@ class ImageFolder:
         return (self[position] for position in range(len(self)))
 
     def _read_image(self, path: Path) -> np.ndarray:
-        pillow = require("ImageFolder", "PIL.Image", "Pillow", "data")
+        pillow = require("ImageFolder", "PIL.Image", "Pillow", "photos")
         with pillow.open(path) as image:
             image.draft(
                 "RGB" if self.color else "L", self.size and self.size[::-1]
@@ -96,7 +96,7 @@ class ImageFolder:
                 raise ValueError(f"pixels of mode {image.mode} have no known range: save it with 8 bits, or as .npy")
             image = image.convert("RGB" if self.color else "L")
         if self.size is not None:
-            image = require("ImageFolder", "PIL.ImageOps", "Pillow", "data").fit(
+            image = require("ImageFolder", "PIL.ImageOps", "Pillow", "photos").fit(
                 image, self.size[::-1], pillow.Resampling.BILINEAR
             )
         pixels = np.asarray(image, np.float32) / np.float32(255)

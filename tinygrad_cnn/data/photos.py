@@ -94,8 +94,8 @@ def photograph(name: str) -> Tensor:
         raise ArgumentError("photograph", "there is no such photograph", got=repr(name),
                             expected=f"one of {', '.join(PHOTOGRAPHS)}")  # fmt: skip
     package, file, *_ = PHOTOGRAPHS[name]
-    pillow = require("photograph", "PIL.Image", "Pillow", "data")
-    require("photograph", package, _PACKAGES[package], "data")
+    pillow = require("photograph", "PIL.Image", "Pillow", "photos")
+    require("photograph", package, _PACKAGES[package], "photos")
     # Read from the package's own folder: scikit-image's functions may ask the network for a newer copy.
     with as_file(files(package).joinpath(file)) as path, pillow.open(path) as image:
         pixels = np.asarray(image.convert("RGB"), np.float32)

@@ -19,7 +19,8 @@ exclude_patterns = ["_build", "_ext"]
 nitpicky = True
 nitpick_ignore_regex = [
     (r"py:.*", r"(collections|contextlib|np|numpy|os|pathlib|types|typing|weakref)\..*"),  # other people's pages
-    (r"py:class", r"Array|CodeType|Dims|Level|ReferenceType|Role|Scheme|TensorLike"),  # names of types in annotations
+    # Names of types in annotations
+    (r"py:class", r"Array|CodeType|Dims|Level|ReferenceType|Role|Scheme|TensorLike|tinygrad_cnn\.draw\.dot\.Style"),
     (r"py:data", r".*"),  # constants have no page
 ]
 

@@ -107,7 +107,9 @@ def public_names(module: Any) -> list[str]:
             for name, thing in vars(module).items()
             if not name.startswith("_") and str(getattr(thing, "__module__", "")).startswith(home)
         ]
-    return [name for name in names if inspect.isclass(vars(module)[name]) or inspect.isroutine(vars(module)[name])]
+    return [
+        name for name in names if inspect.isclass(getattr(module, name)) or inspect.isroutine(getattr(module, name))
+    ]
 
 
 def reference() -> dict[str, list[tuple[str, Any, str]]]:
@@ -124,7 +126,7 @@ def reference() -> dict[str, list[tuple[str, Any, str]]]:
             continue
         entries = []
         for name in public_names(module):
-            thing = vars(module)[name]
+            thing = getattr(module, name)
             entries.append((name, thing, homes.setdefault(id(thing), f"{path}.{name}")))
         if entries:
             listing[path] = entries

@@ -125,7 +125,7 @@ class _Builder:
                 shape = format_shape(tensor.spec)
                 end = ViewNode(
                     f"n{len(nodes)}", "output", "data", "output", name, (), shape, 0, "", False,
-                    dtype=str(tensor.spec.dtype), bytes=tensor.spec.size * tensor.spec.dtype.itemsize,
+                    dtype=str(tensor.spec.dtype), nbytes=tensor.spec.size * tensor.spec.dtype.itemsize,
                 )  # fmt: skip
                 if tensor.node in ids:
                     edges.append(ViewEdge(ids[tensor.node], end.id, shape, False))
@@ -322,7 +322,7 @@ class _Builder:
             backward,
             dtype=", ".join(dict.fromkeys(str(node.spec.dtype) for node in leaving)),
             macs=sum([self.count_macs(node) for node in item.nodes]),
-            bytes=sum([node.spec.size * node.spec.dtype.itemsize for node in leaving]),
+            nbytes=sum([node.spec.size * node.spec.dtype.itemsize for node in leaving]),
             rule=rule,
             place=self._place(item.nodes[0]),
             path=self._path(item.scope),
@@ -349,7 +349,7 @@ class _Builder:
             group = self._group(self._opened(users[0])) if len(users) == 1 else ""
         return ViewNode(
             id, role, "data", title, name, (), format_shape(node.spec), size, group, False,
-            dtype=str(node.spec.dtype), bytes=node.spec.size * node.spec.dtype.itemsize, values=self._values(node),
+            dtype=str(node.spec.dtype), nbytes=node.spec.size * node.spec.dtype.itemsize, values=self._values(node),
             alert=self._alert([node]),
         )  # fmt: skip
 

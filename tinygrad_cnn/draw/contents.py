@@ -46,8 +46,8 @@ def lines_of(node: ViewNode, details: bool = False) -> list[str]:
     facts = [node.shape] if node.shape else []
     if details and node.dtype and node.dtype not in node.shape:
         facts[0] += f" {node.dtype}"
-    if details and node.bytes:
-        facts.append(format_memory(node.bytes))
+    if details and node.nbytes:
+        facts.append(format_memory(node.nbytes))
     if facts:
         lines.append(" · ".join(facts))
     work = [f"{node.parameters:,} parameters"] if node.parameters and node.role == "block" else []

@@ -160,8 +160,8 @@ def tooltip(node: ViewNode) -> str:
         words.append(f"{node.parameters:,} parameters")
     if node.macs:
         words.append(f"{node.macs:,} multiply-adds")
-    if node.bytes:
-        words.append(format_memory(node.bytes))
+    if node.nbytes:
+        words.append(format_memory(node.nbytes))
     return ", ".join(word for word in [*words, *node.values, node.alert, node.place] if word)
 
 

@@ -12,7 +12,7 @@ Overlay = Literal["macs", "memory", "parameters"]
 
 _AMOUNTS: dict[str, tuple[str, Callable[[ViewNode], int], Callable[[int], str]]] = {
     "macs": ("multiply-adds", lambda node: node.macs, short_count),
-    "memory": ("memory of what comes out", lambda node: node.bytes, format_memory),
+    "memory": ("memory of what comes out", lambda node: node.nbytes, format_memory),
     "parameters": ("parameters", lambda node: node.parameters, short_count),
 }
 OVERLAYS = tuple(_AMOUNTS)

@@ -41,7 +41,7 @@ class ViewNode(NamedTuple):
     """The element types of what comes out."""
     macs: int = 0
     """Multiply-adds, see :func:`tinygrad_cnn.summary.count_macs`."""
-    bytes: int = 0
+    nbytes: int = 0
     """The memory of what comes out."""
     rule: str = ""
     """In a box of the gradient: the rule, where ``grad`` is the gradient in the output of the forward operation."""

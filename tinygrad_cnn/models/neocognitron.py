@@ -29,7 +29,7 @@ class Neocognitron(nn.Module):
         in_channels: 1 for grey images.
 
     :func:`fit_neocognitron` finds the kernels and the read-out. On scikit-learn's digits, random kernels with a
-    trained read-out do as well as those of the clusters: pooling and the read-out do most of the work.
+    trained read-out do at least as well as those of the clusters: pooling and the read-out do most of the work.
 
     >>> import tinygrad_cnn as tg
     >>> Neocognitron()(tg.symbol((1, 1, 16, 16))).shape

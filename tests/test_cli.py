@@ -421,3 +421,11 @@ def test_help(capsys):
     for name, each in RECIPES.items():
         assert re.search(rf"^  {name} +{re.escape(each.text)}$", text, re.MULTILINE), name
     assert exit_code() == 2
+
+
+def test_summary_and_list_count_the_same_network(capsys: pytest.CaptureFixture[str]) -> None:
+    """GoogLeNet has two more heads in training; both commands show it as it is used."""
+    assert cli.main(["summary", "googlenet"]) == 0
+    last = capsys.readouterr().out.splitlines()[-1]
+    (row,) = tg.models.overview(["googlenet"])
+    assert f"{row.macs:,} multiply-adds" in last

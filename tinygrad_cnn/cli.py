@@ -207,8 +207,9 @@ def _filters(options: argparse.Namespace) -> int:
 
 def _draw(options: argparse.Namespace) -> int:
     entry = _entry(options)
+    model = entry.make().train(options.backward)  # with its gradient as in training, else as it is used
     drawing = draw(
-        entry.make(), _inputs(entry, options), level=options.level, backward=options.backward, depth=options.depth,
+        model, _inputs(entry, options), level=options.level, backward=options.backward, depth=options.depth,
         fold=options.fold, overlay=options.overlay,
     )  # fmt: skip
     print(drawing.save(options.out or Path(f"{options.model}.svg")))
@@ -217,7 +218,7 @@ def _draw(options: argparse.Namespace) -> int:
 
 def _summary(options: argparse.Namespace) -> int:
     entry = _entry(options)
-    print(summary(entry.make(), _inputs(entry, options)))
+    print(summary(entry.make().eval(), _inputs(entry, options)))
     return 0
 
 

@@ -227,7 +227,7 @@ def draw_bank(path: str | os.PathLike[str], image: TensorLike | None = None) -> 
     for axes, (name, picture) in zip(figure.subplots(lines, columns).flat, panels, strict=False):
         numbers = picture.numpy()
         reach = float(np.quantile(abs(numbers), 0.99)) or 1.0
-        signed = name not in ("image", "box_blur", "box_blur_9", "sharpen")
+        signed = name in FILTERS and abs(FILTERS[name].sum()) < 0.5  # differences, of either sign, around grey
         axes.imshow(numbers, cmap="gray", vmin=-reach if signed else 0, vmax=reach if signed else 1)
         axes.set_title(name.replace("_", " "), fontsize=9)
     for axes in figure.axes:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -12,7 +12,7 @@ from .draw.view import format_shape
 from .errors import ArgumentError
 from .graph import Node, Spec, topological_order
 from .mode import current_mode
-from .nn.module import Module, Parameter
+from .nn.module import Module, Parameter, forwards_wrapped
 
 
 def _per_map_number(node: Node, numbers: Spec, weight: Spec) -> int:
@@ -131,11 +131,10 @@ class _Watch:
     """The modules that ran in each scope."""
 
 
-@contextmanager
-def _watched(model: Module, watch: _Watch) -> Iterator[None]:
-    """Note what each module does: its ``forward`` is stood in for until the end of the ``with``."""
+def _watched(model: Module, watch: _Watch) -> AbstractContextManager[None]:
+    """Note what each module does, until the end of the ``with``."""
 
-    def watched(module: Module, forward: Any) -> Any:
+    def watched(_: str, module: Module, forward: Any) -> Any:
         def watching(*inputs: Any, **settings: Any) -> Any:
             watch.scopes.setdefault(current_mode().scope, set()).add(id(module))
             result = forward(*inputs, **settings)
@@ -144,18 +143,7 @@ def _watched(model: Module, watch: _Watch) -> Iterator[None]:
 
         return watching
 
-    modules = list(model.modules())
-    before = [vars(module).get("forward") for module in modules]
-    try:
-        for module in modules:
-            vars(module)["forward"] = watched(module, module.forward)
-        yield
-    finally:
-        for module, own in zip(modules, before, strict=True):
-            if own is None:
-                vars(module).pop("forward", None)
-            else:
-                vars(module)["forward"] = own
+    return forwards_wrapped(model, watched)
 
 
 def _macs(outputs: list[Node], watch: _Watch) -> tuple[dict[int, int], int]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any
@@ -13,7 +13,7 @@ import numpy as np
 from ..errors import ArgumentError, TinygradCnnError
 from ..graph import Node, Spec, topological_order
 from ..mode import current_mode, exact_scope, recording
-from ..nn.module import Module, Parameter
+from ..nn.module import Module, Parameter, forwards_wrapped
 from ..ops.base import Operation
 from ..tensor import Tensor, symbol
 
@@ -90,12 +90,11 @@ def trace_model(operation: str, model: Module, input: Any, keep_errors: bool = F
     )
 
 
-@contextmanager
-def _calls_told_apart(model: Module, calls: dict[str, Module], raised: list[str]) -> Iterator[None]:
+def _calls_told_apart(model: Module, calls: dict[str, Module], raised: list[str]) -> AbstractContextManager[None]:
     """Give each call of a module a scope of its own; note which module ran there, and which raised, inner first."""
     counts: dict[str, int] = {}
 
-    def watched(module: Module, forward: Any) -> Any:
+    def watched(_: str, module: Module, forward: Any) -> Any:
         def watching(*inputs: Any, **settings: Any) -> Any:
             path = current_mode().scope
             counts[path] = counts.get(path, 0) + 1
@@ -111,18 +110,7 @@ def _calls_told_apart(model: Module, calls: dict[str, Module], raised: list[str]
 
         return watching
 
-    modules = list(model.modules())
-    before = [vars(module).get("forward") for module in modules]
-    try:
-        for module in modules:
-            vars(module)["forward"] = watched(module, module.forward)
-        yield
-    finally:
-        for module, own in zip(modules, before, strict=True):
-            if own is None:
-                vars(module).pop("forward", None)
-            else:
-                vars(module)["forward"] = own
+    return forwards_wrapped(model, watched)
 
 
 def _failure(error: Exception, arguments: list[Tensor], scope: str) -> Tensor:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
 from ..errors import ArgumentError
 from ..mode import no_grad
-from ..nn.module import Module
+from ..nn.module import Module, forwards_wrapped
 from ..tensor import Tensor
 
 
@@ -29,38 +29,30 @@ def activations(model: Module, *inputs: Any) -> dict[str, Tensor]:
     """
     found: dict[str, Tensor] = {}
 
-    def note(name: str, output: Any) -> Any:
+    def note(name: str, output: Any) -> None:
         if isinstance(output, Tensor):
             count = 1
             while (key := name if count == 1 else f"{name}#{count}") in found:
                 count += 1
             found[key] = output
-        return output
 
     with no_grad(), outputs_seen(model, note):
         model(*inputs)
     return found
 
 
-@contextmanager
-def outputs_seen(model: Module, see: Callable[[str, Any], Any]) -> Iterator[None]:
-    """Pass the output of each part of the model through ``see(name, output)``, which may give another one."""
+def outputs_seen(model: Module, see: Callable[[str, Any], None]) -> AbstractContextManager[None]:
+    """Show the output of each part of the model to ``see(name, output)``, until the end of the ``with``."""
 
-    def watched(name: str, forward: Callable[..., Any]) -> Callable[..., Any]:
-        return lambda *inputs, **settings: see(name, forward(*inputs, **settings))
+    def wrapped(name: str, _: Module, forward: Callable[..., Any]) -> Callable[..., Any]:
+        def seen(*inputs: Any, **settings: Any) -> Any:
+            output = forward(*inputs, **settings)
+            see(name, output)
+            return output
 
-    modules = list(model.named_modules())
-    before = [vars(module).get("forward") for _, module in modules]
-    try:
-        for name, module in modules:
-            vars(module)["forward"] = watched(name, module.forward)
-        yield
-    finally:
-        for (_, module), own in zip(modules, before, strict=True):
-            if own is None:
-                vars(module).pop("forward", None)
-            else:
-                vars(module)["forward"] = own
+        return seen
+
+    return forwards_wrapped(model, wrapped)
 
 
 @contextmanager
@@ -107,12 +99,11 @@ def _run_until(model: Module, layer: str, inputs: tuple[Any, ...], stop: bool) -
         )  # fmt: skip
     found: list[Tensor] = []
 
-    def note(name: str, output: Any) -> Any:
+    def note(name: str, output: Any) -> None:
         if name == layer and isinstance(output, Tensor) and not found:
             found.append(output)
             if stop:
                 raise _ReachedError
-        return output
 
     result = None
     try:

@@ -14,6 +14,7 @@ from ..nn.module import Module
 from ..ops.elementwise import abs, mul, relu, sign
 from ..ops.reduce import amax, argmax, mean, sum
 from ..ops.resample import interpolate
+from ..ops.shape import stack
 from ..tensor import Tensor
 from .activations import layer_and_result, untouched
 
@@ -67,7 +68,16 @@ def smooth_grad(
         seed: decides the noise.
 
     Returns ``(N, H, W)``.
+
+    Raises :class:`ArgumentError` for less than one copy, and what :func:`saliency` raises.
+
+    >>> from tinygrad_cnn import nn
+    >>> model = nn.Sequential(nn.Flatten(), nn.Linear(4, 2))
+    >>> smooth_grad(model, Tensor([[[[0.0, 1.0], [2.0, 3.0]]]]), samples=2).shape
+    (1, 2, 2)
     """
+    if samples < 1:
+        raise ArgumentError("smooth_grad", "copies are counted from 1", got=f"samples={samples}")
     random = np.random.default_rng(seed)
     numbers = images.numpy()
     spread = noise * float(numbers.max() - numbers.min()) if numbers.size else 0.0
@@ -75,11 +85,11 @@ def smooth_grad(
         if classes is None:
             with no_grad():
                 classes = argmax(model(images), 1)
-        total = abs(_slope(model, images, classes)) * 0.0
+        slopes = []
         for _ in range(samples):
             noisy = numbers + (spread * random.standard_normal(numbers.shape)).astype(numbers.dtype)
-            total = total + abs(_slope(model, Tensor(noisy, device=images.device), classes))
-        return amax(total * (1 / samples), 1)
+            slopes.append(abs(_slope(model, Tensor(noisy, device=images.device), classes)))
+        return amax(mean(stack(slopes), 0), 1)
 
 
 def grad_cam(model: Module, layer: str, images: Tensor, classes: Tensor | None = None) -> Tensor:
@@ -96,6 +106,11 @@ def grad_cam(model: Module, layer: str, images: Tensor, classes: Tensor | None =
     Returns ``(N, H, W)``: the map enlarged to the size of the images.
 
     Raises :class:`ArgumentError` for a layer that does not exist or has no places.
+
+    >>> from tinygrad_cnn import nn
+    >>> model = nn.Sequential(nn.Conv2d(1, 3, 3), nn.GlobalAvgPool2d(), nn.Linear(3, 2))
+    >>> grad_cam(model, "0", Tensor(np.ones((1, 1, 6, 6), "float32"))).shape
+    (1, 6, 6)
     """
     with untouched(model):
         x = Tensor(images.numpy(), requires_grad=True, device=images.device)
@@ -134,6 +149,12 @@ def fgsm(
         high: the largest.
 
     Raises :class:`ArgumentError` for an ``epsilon`` below 0.
+
+    >>> from tinygrad_cnn import nn
+    >>> model = nn.Sequential(nn.Flatten(), nn.Linear(4, 2))
+    >>> changed = fgsm(model, Tensor([[[[0.0, 1.0], [0.5, 0.5]]]]), Tensor([1]), epsilon=0.25)
+    >>> changed.images.shape, changed.after.shape
+    ((1, 1, 2, 2), (1,))
     """
     if epsilon < 0:
         raise ArgumentError("fgsm", "epsilon is a distance", got=f"epsilon={epsilon}", expected="0 or more")

@@ -12,7 +12,6 @@ from ..nn.module import Module
 from ..ops.elementwise import sqrt, square
 from ..ops.reduce import mean
 from ..ops.resample import interpolate
-from ..ops.shape import cat
 from ..tensor import Tensor
 from .activations import layer_output, untouched
 
@@ -70,7 +69,12 @@ def ascend(
 
     Returns the image.
 
-    Raises :class:`ArgumentError` for a layer or channel that does not exist.
+    Raises :class:`ArgumentError` for a layer or channel that does not exist, and unless one of ``input_shape`` and
+    ``start`` is given.
+
+    >>> from tinygrad_cnn import nn
+    >>> ascend(nn.Conv2d(1, 2, 3), "", 0, (1, 1, 8, 8), steps=2).shape
+    (1, 1, 8, 8)
     """
     if (input_shape is None) == (start is None):
         raise ArgumentError(
@@ -80,19 +84,17 @@ def ascend(
     aim = unit(objective) if isinstance(objective, int) else objective
     if start is None:
         start = Tensor((0.5 + 0.05 * random.standard_normal(tuple(input_shape or ()))).astype(np.float32))
-    image = start.detach()
+    image = start.numpy()
     with untouched(model):
         for _ in range(steps):
-            shift = random.integers(-jitter, jitter + 1, 2) if jitter else (0, 0)
-            moved = _rolled(image, int(shift[0]), int(shift[1])).numpy()
-            x = Tensor(moved, requires_grad=True, device=start.device)
-            output = layer_output(model, layer, x)
-            slope = grad(aim(output), x)
+            shift = random.integers(-jitter, jitter + 1, 2)
+            x = Tensor(np.roll(image, shift, (-2, -1)), requires_grad=True, device=start.device)
+            slope = grad(aim(layer_output(model, layer, x)), x)
             size = float(sqrt(mean(square(slope))).item())
             x = x.detach() + slope * (lr / max(size, 1e-12))
             x = (0.5 + (x - 0.5) * (1.0 - decay)).clip(0.0, 1.0)
-            image = _rolled(x, -int(shift[0]), -int(shift[1]))
-    return image
+            image = np.roll(x.numpy(), -shift, (-2, -1))
+    return Tensor(image, device=start.device)
 
 
 def deep_dream(
@@ -127,6 +129,10 @@ def deep_dream(
     Returns an image of the same shape.
 
     Raises :class:`ArgumentError` for a layer that does not exist.
+
+    >>> from tinygrad_cnn import nn
+    >>> deep_dream(nn.Conv2d(1, 2, 3), "", Tensor(np.full((1, 1, 9, 9), 0.5, "float32")), octaves=2, steps=1).shape
+    (1, 1, 9, 9)
     """
     aim = objective if objective is not None else lambda output: mean(square(output))
     height, width = image.shape[-2:]
@@ -146,14 +152,3 @@ def deep_dream(
 
 def _resized(image: Tensor, size: tuple[int, int]) -> Tensor:
     return image if image.shape[-2:] == size else interpolate(image, size, mode="bilinear", align_corners=False)
-
-
-def _rolled(image: Tensor, down: int, right: int) -> Tensor:
-    """Moved, with what leaves on one side coming in on the other."""
-    for axis, shift in ((-2, down), (-1, right)):
-        n = image.shape[axis]
-        cut = -shift % n
-        if cut:
-            index = (slice(None),) * (image.ndim + axis)
-            image = cat([image[(*index, slice(cut, None))], image[(*index, slice(None, cut))]], axis)
-    return image

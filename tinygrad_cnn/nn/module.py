@@ -6,7 +6,8 @@ parameters, buffers, other modules, and lists, tuples and dictionaries of module
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any, ClassVar, NamedTuple, Self
 
@@ -308,6 +309,28 @@ class Module:
             stack.append((depth, "", None))
             stack.extend((depth + 1, child_name, child) for child_name, child in reversed(children))
         return "\n".join(lines)
+
+
+@contextmanager
+def forwards_wrapped(
+    model: Module, wrap: Callable[[str, Module, Callable[..., Any]], Callable[..., Any]]
+) -> Iterator[None]:
+    """Until the end of the ``with``, each part of the model runs ``wrap(name, part, forward)`` for its ``forward``.
+
+    So whoever looks at a model at work need not change it.
+    """
+    parts = list(model.named_modules())
+    before = [vars(part).get("forward") for _, part in parts]
+    try:
+        for name, part in parts:
+            vars(part)["forward"] = wrap(name, part, part.forward)
+        yield
+    finally:
+        for (_, part), own in zip(parts, before, strict=True):
+            if own is None:
+                vars(part).pop("forward", None)
+            else:
+                vars(part)["forward"] = own
 
 
 def _found_in(name: str, value: object) -> Iterator[tuple[str, Module | Parameter | Buffer]]:

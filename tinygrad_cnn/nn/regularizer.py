@@ -1,14 +1,4 @@
-"""Regularisers and constraints: what weights and activations should cost, and where weights must stay.
-
-| Keras | here |
-|---|---|
-| `kernel_regularizer=l2(1e-4)` | `nn.regularize(layer, weight=nn.L2(1e-4))` |
-| `bias_regularizer=l1(1e-4)` | `nn.regularize(layer, bias=nn.L1(1e-4))` |
-| `activity_regularizer=l1(1e-5)` | `nn.ActivityRegularization(nn.L1(1e-5))` behind the layer |
-| the losses that Keras adds | `loss + nn.penalty(model)` |
-| `kernel_constraint=max_norm(2)` | `nn.constrain(layer, weight=nn.MaxNorm(2))` |
-| what Keras does after each step | `nn.apply_constraints(model)` |
-"""
+"""Regularisers and constraints: what weights and activations should cost, and where weights must stay."""
 
 from __future__ import annotations
 
@@ -181,7 +171,6 @@ def penalty(model: Module) -> Tensor:
             costs.append(rule(vars(part)[attribute]))
         if isinstance(part, ActivityRegularization) and part.cost is not None:
             costs.append(part.cost)
-            part.cost = None  # else the graph of the last call would live on
     if not costs:
         raise GraphError("penalty", "nothing is regularised", fix="call nn.regularize(model, weight=nn.L2(1e-4)) first")
     total = costs[0]
@@ -208,6 +197,8 @@ def apply_constraints(model: Module) -> None:
 
 class ActivityRegularization(Module):
     """Lets its input through and notes what it costs, for :func:`penalty`; only in training.
+
+    It holds on to the graph of its last call until the next one, or until a call in evaluation.
 
     >>> from tinygrad_cnn import nn
     >>> layer = ActivityRegularization(nn.L1(0.5))

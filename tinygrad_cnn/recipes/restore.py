@@ -6,8 +6,8 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from .. import nn
-from ..data import TensorDataset
+from .. import data, nn
+from ..data import GaussianNoise, Grayscale, TensorDataset
 from ..extras import require
 from ..models import unet
 from ..nn import functional as F
@@ -15,9 +15,6 @@ from ..tensor import Tensor
 from ..train import Epoch
 from .base import Painter, Recipe, Result, predict
 from .photographs import small_patches
-
-GREY = np.array([0.299, 0.587, 0.114], np.float32).reshape(1, 3, 1, 1)
-"""How bright red, green and blue look. (ITU-R BT.601)"""
 
 
 class Mending(nn.Module):
@@ -39,7 +36,9 @@ class Mending(nn.Module):
 
 
 def autoencoder(in_channels: int) -> nn.Sequential:
-    """Four convolutions that keep height and width; the code in the middle has 20 numbers for each pixel."""
+    """Four convolutions that keep height and width. The code in the middle has 20 numbers for each pixel, more than go
+    in: what keeps it from copying is that its input is spoilt. (Vincent et al., 2008, section 2.3)
+    """
     return nn.Sequential(
         nn.Conv2d(in_channels, 20, 3, padding=1), nn.ReLU(),
         nn.Conv2d(20, 20, 3, padding=1), nn.ReLU(),
@@ -118,9 +117,7 @@ class Denoise(Restoration):
     input_name = "noisy"
 
     def spoil(self, images: np.ndarray, random: np.random.Generator) -> np.ndarray:
-        noise = random.standard_normal(images.shape, dtype=np.float32)
-        noisy: np.ndarray = (images + 0.1 * noise).clip(0, 1)
-        return noisy
+        return GaussianNoise(sigma=0.1).change(images, random)
 
     def simple_means(self, spoilt: np.ndarray) -> dict[str, np.ndarray]:
         scipy = require("denoise", "scipy.ndimage", "SciPy", "data")
@@ -142,8 +139,7 @@ class Colourise(Restoration):
         return unet(1, 3, width=8, depth=2, norm_layer=None)
 
     def spoil(self, images: np.ndarray, random: np.random.Generator) -> np.ndarray:
-        grey: np.ndarray = (images * GREY).sum(1, keepdims=True)
-        return grey
+        return Grayscale().change(images, random)
 
     def simple_means(self, spoilt: np.ndarray) -> dict[str, np.ndarray]:
         grey, good = (tensor.numpy() for tensor in self.train_set.tensors)
@@ -159,13 +155,7 @@ class Watermark(Restoration):
     input_name = "watermarked"
 
     def spoil(self, images: np.ndarray, random: np.random.Generator) -> np.ndarray:
-        y, x = np.indices(images.shape[2:])
-        spoilt = np.empty_like(images)
-        for number, image in enumerate(images):
-            down, across = random.integers(16, size=2)
-            mark = ((x + across - y - down) % 16 < 2) | ((x + across + y + down) % 16 < 2)  # a grid of slanting lines
-            spoilt[number] = np.where(mark, 0.5 + 0.5 * image, image)
-        return spoilt
+        return data.Watermark(opacity=0.5, spacing=16, thickness=2).change(images, random)
 
     def simple_means(self, spoilt: np.ndarray) -> dict[str, np.ndarray]:
         scipy = require("watermark", "scipy.ndimage", "SciPy", "data")

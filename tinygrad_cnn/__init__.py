@@ -11,6 +11,7 @@ from . import io, nn, ops, optim, testing
 from .autodiff import grad
 from .backend import device
 from .backend.random import seed
+from .compile import Compiled, compile
 from .draw import Drawing, draw
 from .errors import (
     ArgumentError,
@@ -35,9 +36,10 @@ from .ops import (
 from .summary import summary
 
 __all__ = [
-    "ArgumentError", "DTypeError", "DeviceError", "Drawing", "GraphError", "ImmutableError", "NanError",
+    "ArgumentError", "Compiled", "DTypeError", "DeviceError", "Drawing", "GraphError", "ImmutableError", "NanError",
     "PositionError", "ShapeError", "Tensor", "TinygradCnnError", "abs", "add", "amax", "amin", "argmax",
-    "argmin", "broadcast_to", "cat", "clip", "concatenate", "data", "detect_nan", "device", "div", "draw", "eq",
+    "argmin", "broadcast_to", "cat", "clip", "compile", "concatenate", "data", "detect_nan", "device", "div", "draw",
+    "eq",
     "erf", "evaluate", "exp", "filters", "flatten", "flip", "ge", "gelu", "grad", "gt", "inspect", "io", "le",
     "leaky_relu", "load", "log", "log_softmax", "logical_not", "logsumexp", "lt", "matmul", "max", "maximum",
     "mean", "min", "minimum", "models", "mul", "ne", "neg", "nn", "no_grad", "one_hot", "ops", "optim", "pad",

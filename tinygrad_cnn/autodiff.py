@@ -95,7 +95,15 @@ def backward(output: Tensor, grad_output: object = None) -> None:
         for node, gradient in _gradients(order, targets, seed).items():
             leaf = leaves[node]
             if leaf is not None:
-                leaf.grad = _sum(leaf.grad, gradient)
+                set_gradient(leaf, _sum(leaf.grad, gradient))
+
+
+def set_gradient(leaf: Tensor, gradient: Tensor | None) -> None:
+    """Give a leaf its gradient, or none. A function that is being compiled has this effect later."""
+    tracer = current_mode().tracer
+    if tracer is not None:
+        tracer.remember_gradient(leaf)
+    leaf.grad = gradient
 
 
 def _gradients(order: list[Node], targets: set[Node], seed: Tensor) -> dict[Node, Tensor]:

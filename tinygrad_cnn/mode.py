@@ -1,4 +1,4 @@
-"""The settings that hold for a stretch of code: recording, scope, default device, NaN watch.
+"""The settings that hold for a stretch of code: recording, scope, default device, NaN watch, tracing.
 
 They live together in one immutable value in one context variable, so that an operation looks them up once, and so
 that each thread and each coroutine has its own.
@@ -9,7 +9,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar, Token
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from .compile.trace import Tracer
 
 
 class Mode(NamedTuple):
@@ -25,6 +28,8 @@ class Mode(NamedTuple):
     """Whether each result is searched for NaN."""
     describe: bool = False
     """Whether every result is symbolic, those of operations on numbers included: a graph is described, not run."""
+    tracer: Tracer | None = None
+    """Who takes down the effects of a function that is being compiled."""
 
 
 _MODE: ContextVar[Mode] = ContextVar("tinygrad_cnn_mode", default=Mode())  # noqa: B039 - a NamedTuple is immutable
@@ -72,6 +77,13 @@ def describing() -> Iterator[None]:
 
 
 @contextmanager
+def tracing(tracer: Tracer) -> Iterator[None]:
+    """Describe, and hand every effect to the tracer instead of having it: what compiling a function begins with."""
+    with _changed(current_mode()._replace(record=True, scope="", describe=True, detect_nan=False, tracer=tracer)):
+        yield
+
+
+@contextmanager
 def scope(name: str) -> Iterator[None]:
     """Name the block that operations are made in; scopes nest, and pictures draw each as a box.
 
@@ -87,8 +99,8 @@ def scope(name: str) -> Iterator[None]:
 
 def enter_block(name: str, describe: bool) -> Token[Mode]:
     """What a module does when it is called: a scope, and for symbols :func:`describing`, in one quick step."""
-    record, path, device, watch, described = current_mode()
-    return _MODE.set(Mode(record, f"{path}/{name}" if path else name, device, watch, described or describe))
+    record, path, device, watch, described, tracer = current_mode()
+    return _MODE.set(Mode(record, f"{path}/{name}" if path else name, device, watch, described or describe, tracer))
 
 
 leave_block = _MODE.reset

@@ -14,6 +14,7 @@ import numpy as np
 from .backend import Array, device_of, get_device, is_array, is_device_name, move
 from .errors import ArgumentError, DeviceError, DTypeError, GraphError, ImmutableError, ShapeError
 from .graph import Node, Spec
+from .mode import current_mode
 
 if TYPE_CHECKING:
     from .ops.reduce import ValuesAndIndices
@@ -117,7 +118,7 @@ class Tensor:
                 "Python's if, while and for cannot depend on its values, tg.where can",
             )
         if node.value is None:
-            if not isinstance(node.op, ops.Initial):
+            if not isinstance(node.op, ops.Deferred):
                 raise GraphError(
                     str(node.op.name),
                     "these numbers were not kept: a gradient rule reads an array that the operation did not list",
@@ -152,7 +153,7 @@ class Tensor:
         """Where the numbers live: ``"cpu"`` or ``"gpu"``; a symbol has the device that it is run on."""
         if self.node.symbolic:
             return get_device().name
-        if self._array is None and isinstance(self.node.op, ops.Initial):
+        if self._array is None and isinstance(self.node.op, ops.Deferred):
             return self.node.op.device
         return device_of(self.array).name
 
@@ -227,6 +228,9 @@ class Tensor:
     # Out to NumPy and Python
 
     def _host(self) -> np.ndarray:
+        tracer = current_mode().tracer
+        if tracer is not None and not self.symbolic:
+            tracer.refuse_reading(self)
         return device_of(self.array).to_host(self.array)
 
     def numpy(self) -> np.ndarray:
@@ -336,7 +340,8 @@ class Tensor:
         >>> x.assign(x * 10)
         Tensor([10., 20.])
         """
-        if not self.is_leaf or self.symbolic:
+        tracer = current_mode().tracer
+        if (not self.is_leaf or self.symbolic) and (tracer is None or not tracer.assigned(self)):
             raise GraphError("assign", "only leaves can be given new numbers", got=f"the result of {self.node.op}")
         value = ops.as_tensor(value) if not ops.is_number(value) else ops.full_like(self, value)
         if value.dtype != self.dtype:
@@ -349,7 +354,9 @@ class Tensor:
                 expected=repr(self.spec),
                 fix="reshape or broadcast the value first",
             )
-        if not value.symbolic:
+        if tracer is not None:
+            tracer.assign(self, value)
+        elif not value.symbolic:
             if self._array is not None and type(value.array) is not type(self._array):
                 raise DeviceError(
                     "assign",

@@ -138,6 +138,39 @@ def test_a_symbolic_gradient_gives_what_eager_gives(case):
         np.testing.assert_allclose(one.numpy(), other.numpy(), rtol=1e-14, atol=1e-15)
 
 
+@each_type
+@each_case
+def test_compiled_gives_what_eager_gives(case, dtype):
+    arrays = case.arrays(dtype)
+    tg.seed(0)
+    expected = case.function(*tensors(arrays))
+    compiled = tg.compile(case.function)
+    for _ in range(2):  # the second call runs in the memory of the first
+        tg.seed(0)
+        found = compiled(*tensors(arrays))
+        assert found.spec == expected.spec
+        np.testing.assert_allclose(found.numpy(), expected.numpy(), **TOLERANCE[dtype], equal_nan=True)
+
+
+@each_type
+@each_differentiable_case
+def test_a_compiled_gradient_gives_what_eager_gives(case, dtype):
+    arrays = case.arrays(dtype)
+    tg.seed(0)
+    output, expected = gradients(case, tensors(arrays))
+
+    def function(*inputs):
+        return gradients(case, list(inputs))
+
+    compiled = tg.compile(function)
+    for _ in range(2):
+        tg.seed(0)
+        found_output, found = compiled(*tensors(arrays))
+        for one, other in zip([found_output, *found], [output, *expected], strict=True):
+            assert one.spec == other.spec
+            np.testing.assert_allclose(one.numpy(), other.numpy(), **TOLERANCE[dtype], equal_nan=True)
+
+
 @each_case
 def test_the_strict_device_gives_what_the_cpu_gives(case):
     on_cpu, on_strict = run_on("cpu", case), run_on("strict", case)

@@ -13,11 +13,12 @@ from typing import Any, ClassVar, NamedTuple, Self
 
 import numpy as np
 
+from ..autodiff import set_gradient
 from ..backend import get_device, is_device_name
 from ..backend.random import Generator, default_generator
 from ..errors import ArgumentError, ShapeError
 from ..graph import Node
-from ..mode import enter_block, leave_block
+from ..mode import current_mode, enter_block, leave_block
 from ..ops.base import as_tensor
 from ..ops.random import Initial, Scheme
 from ..tensor import Tensor, TensorLike
@@ -123,6 +124,9 @@ class Module:
             if "_named" not in vars(self):
                 self._name_parts()
             own = type(self).__name__.lower()
+        tracer = current_mode().tracer
+        if tracer is not None:
+            tracer.visit(self)
         arguments = (*inputs, *settings.values()) if settings else inputs
         symbolic = any([isinstance(each, Tensor) and each.symbolic for each in arguments])
         token = enter_block(own, symbolic)
@@ -273,7 +277,7 @@ class Module:
     def zero_grad(self) -> None:
         """Forget the gradients of all parameters."""
         for parameter in self.parameters():
-            parameter.grad = None
+            set_gradient(parameter, None)
 
     def to(self, target: str | np.dtype | type) -> Self:
         """Move all parameters and buffers to a device, or turn the floating-point ones into another type.

@@ -35,10 +35,12 @@ from .adaptive import (
 from .pool_forms import (
     distance_weights, lp_pool1d, lp_pool2d, lp_pool3d, maxout, weighted_pool1d, weighted_pool2d, weighted_pool3d,
 )
+from .base import Deferred
 from .random import Initial, dropout
 
 __all__ = [
-    "CONSTANT", "Initial", "OPERATIONS", "OUTPUT", "Operation", "SYMBOL", "UFUNCS", "ValuesAndIndices", "abs",
+    "CONSTANT", "Deferred", "Initial", "OPERATIONS", "OUTPUT", "Operation", "SYMBOL", "UFUNCS",
+    "ValuesAndIndices", "abs",
     "adaptive_avg_pool1d", "adaptive_avg_pool2d", "adaptive_avg_pool3d", "adaptive_max_pool1d", "adaptive_max_pool2d",
     "adaptive_max_pool3d", "add", "align", "amax", "amin", "apply", "argmax", "argmin", "as_tensor", "avg_pool1d",
     "avg_pool2d", "avg_pool3d", "broadcast_to", "cast", "cat", "clip", "concatenate", "conv1d", "conv2d", "conv3d",

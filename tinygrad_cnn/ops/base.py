@@ -84,7 +84,7 @@ def apply(op: Operation, *inputs: Tensor, like: Tensor | None = None) -> Tensor:
 
     Raises what ``op.infer`` raises; :class:`DeviceError` when the inputs live on different devices.
     """
-    record, scope, _, detect_nan, describe = current_mode()
+    record, scope, _, detect_nan, describe, _ = current_mode()
     nodes, specs, arrays = [], [], []
     symbolic = describe or (like is not None and like.node.symbolic)
     requires_grad = False
@@ -101,6 +101,9 @@ def apply(op: Operation, *inputs: Tensor, like: Tensor | None = None) -> Tensor:
     requires_grad = requires_grad and record and op.differentiable and spec.dtype.kind == "f"
 
     if symbolic:
+        for node, array in zip(nodes, arrays, strict=True):
+            if array is not None and node.value is None and not node.symbolic:
+                node.value = array  # numbers that were computed outside and that the graph will need when it runs
         node = Node(op, tuple(nodes), spec, None, requires_grad, True, scope, user_place(2))
         return Tensor._from_node(node, None)
 
@@ -193,6 +196,13 @@ class Constant(Operation):
 
     name = "constant"
     differentiable = False
+
+
+class Deferred(Operation):
+    """A leaf whose numbers are made when somebody looks, on the device ``device``."""
+
+    differentiable = False
+    device: str
 
 
 @dataclass(frozen=True)

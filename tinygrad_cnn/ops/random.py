@@ -12,8 +12,9 @@ from ..backend import Array
 from ..backend.random import Generator, default_generator
 from ..errors import ArgumentError
 from ..graph import Spec
+from ..mode import current_mode
 from ..tensor import Tensor, TensorLike
-from .base import Gradient, Operation, apply, as_tensor, require_float
+from .base import Deferred, Gradient, Operation, apply, as_tensor, require_float
 
 Scheme = Callable[["np.random.Generator", tuple[int, ...]], np.ndarray]
 """How a parameter is initialised: a random stream and a shape give the numbers."""
@@ -57,6 +58,9 @@ class Dropout(Operation):
 
 def uniform_like(x: Tensor, generator: Generator = default_generator) -> Tensor:
     """Numbers of [0, 1) in the shape and type of ``x``; symbolic where ``x`` is."""
+    tracer = current_mode().tracer
+    if tracer is not None:  # a compiled function draws them in every call, in the order in which it asks here
+        return tracer.draw(lambda: generator.uniform(x.shape, x.dtype), x.spec)
     return apply(Uniform(x.shape, x.dtype, generator), like=x)
 
 
@@ -81,7 +85,7 @@ def dropout(x: TensorLike, p: float = 0.5, training: bool = True, generator: Gen
 
 
 @dataclass(frozen=True)
-class Initial(Operation):
+class Initial(Deferred):
     """A parameter's first numbers, drawn when they are first needed from a stream of their own."""
 
     shape: tuple[int, ...]
@@ -90,7 +94,6 @@ class Initial(Operation):
     seed: tuple[int, int]
     device: str = field(repr=False)
     name = "initial"
-    differentiable = False
 
     def infer(self) -> Spec:
         return Spec(self.shape, self.dtype)

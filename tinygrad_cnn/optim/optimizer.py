@@ -8,11 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
+import numpy as np
+
+from ..autodiff import set_gradient
 from ..errors import ArgumentError, GraphError, ShapeError
-from ..mode import no_grad
+from ..mode import current_mode, no_grad
 from ..ops.base import as_tensor, full_like
 from ..ops.elementwise import sqrt
-from ..tensor import Tensor, TensorLike
+from ..tensor import Number, Tensor, TensorLike
 
 
 class Optimizer:
@@ -40,12 +43,13 @@ class Optimizer:
         self.state: dict[str, Tensor] = {}
         for memory in self.memories:
             for position, parameter in enumerate(self.params):
-                self.state[f"{memory}.{position}"] = full_like(parameter, 0.0)
+                own = full_like(parameter, 0.0).requires_grad_(False)  # a leaf of its own
+                self.state[f"{memory}.{position}"] = own
 
     def zero_grad(self) -> None:
         """Forget the gradients: the next ``backward`` begins from nothing instead of adding to them."""
         for parameter in self.params:
-            parameter.grad = None
+            set_gradient(parameter, None)
 
     def step(self) -> None:
         """Change every parameter that has a gradient.
@@ -56,6 +60,9 @@ class Optimizer:
             raise GraphError(
                 f"{type(self).__name__}.step", "no parameter has a gradient", fix="call loss.backward() first"
             )
+        tracer = current_mode().tracer
+        if tracer is not None:
+            tracer.visit(self)
         with no_grad():
             self._begin()
             for position, parameter in enumerate(self.params):
@@ -67,6 +74,11 @@ class Optimizer:
 
     def _update(self, position: int, parameter: Tensor, gradient: Tensor) -> None:
         raise NotImplementedError
+
+    def _rate(self, dtype: np.dtype) -> Number | Tensor:
+        """The learning rate; in a function that is being compiled a symbol, so that it may change between calls."""
+        tracer = current_mode().tracer
+        return self.lr if tracer is None else tracer.number(self, "lr", dtype)
 
     def _remember(self, memory: str, position: int, value: Tensor) -> Tensor:
         self.state[f"{memory}.{position}"].assign(value)
@@ -146,7 +158,7 @@ class SGD(Optimizer):
                 "momentum_buffer", position, self.state[f"momentum_buffer.{position}"] * self.momentum + gradient
             )
             gradient = gradient + velocity * self.momentum if self.nesterov else velocity
-        parameter.assign(parameter - gradient * self.lr)
+        parameter.assign(parameter - gradient * self._rate(parameter.dtype))
 
 
 class Adam(Optimizer):
@@ -193,7 +205,7 @@ class Adam(Optimizer):
 
     def _begin(self) -> None:
         step = self.state["step"].assign(self.state["step"] + 1.0)
-        self._step_size = self.lr / (1.0 - self.betas[0] ** step)
+        self._step_size = self._rate(step.dtype) / (1.0 - self.betas[0] ** step)
         self._root_correction = sqrt(1.0 - self.betas[1] ** step)
 
     def _decayed(self, parameter: Tensor, gradient: Tensor) -> tuple[Tensor, Tensor]:
@@ -235,7 +247,7 @@ class AdamW(Adam):
         super().__init__(params, lr, betas, eps, weight_decay)
 
     def _decayed(self, parameter: Tensor, gradient: Tensor) -> tuple[Tensor, Tensor]:
-        return parameter * (1 - self.lr * self.weight_decay), gradient
+        return parameter * (1 - self._rate(parameter.dtype) * self.weight_decay), gradient
 
 
 def _check(operation: str, name: str, value: float, holds: bool) -> None:

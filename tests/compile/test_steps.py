@@ -1,0 +1,114 @@
+"""Whole training steps: compiled, they leave behind what they leave behind eagerly."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+import tinygrad_cnn as tg
+from tinygrad_cnn.compile import plan as plan_module
+
+from .nets import NETS, OPTIMIZERS, Task
+
+TOLERANCE = {"float64": {"rtol": 1e-9, "atol": 1e-9}, "float32": {"rtol": 1e-3, "atol": 2e-4}}
+
+
+@pytest.fixture(params=[1, 2, 3], ids=lambda parts: f"{parts} parts")
+def parts(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> int:
+    """How many parts of the batch are computed at the same time, however small it is."""
+    monkeypatch.setattr(plan_module, "PARALLEL_MACS", 0)
+    monkeypatch.setattr(plan_module.os, "cpu_count", lambda: request.param)
+    return int(request.param)
+
+
+def compare(one: Task, other: Task, dtype: str) -> None:
+    for (name, mine), theirs in zip(one.numbers().items(), other.numbers().values(), strict=True):
+        assert mine.dtype == theirs.dtype
+        np.testing.assert_allclose(mine, theirs, **TOLERANCE[dtype], err_msg=name)
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+@pytest.mark.parametrize("net", NETS)
+def test_ten_steps(net: str, dtype: str, parts: int) -> None:
+    eager, compiled = Task(net, dtype=dtype), Task(net, dtype=dtype)
+    expected = [eager.step(eager.inputs, eager.labels).item() for _ in range(10)]
+    compiled = Task(net, dtype=dtype)
+    step = tg.compile(compiled.step)
+    found = [step(compiled.inputs, compiled.labels).item() for _ in range(10)]
+    np.testing.assert_allclose(found, expected, **TOLERANCE[dtype])
+    compare(compiled, eager, dtype)
+    if tg.Tensor(0.0).device == "cpu":
+        assert len(step.plan.parts) == parts, step.plan.whole_because
+
+
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+def test_every_optimiser(optimizer: str) -> None:
+    eager = Task("convolutional", optimizer)
+    for _ in range(5):
+        eager.step(eager.inputs, eager.labels)
+    compiled = Task("convolutional", optimizer)
+    step = tg.compile(compiled.step)
+    for _ in range(5):
+        step(compiled.inputs, compiled.labels)
+    compare(compiled, eager, "float64")
+
+
+def test_the_learning_rate_may_change() -> None:
+    eager, compiled = Task("shared weights"), Task("shared weights")
+    step = tg.compile(compiled.step)
+    for rate in (0.01, 0.02, 0.005):
+        eager.optimizer.lr = compiled.optimizer.lr = rate
+        eager.step(eager.inputs, eager.labels)
+        step(compiled.inputs, compiled.labels)
+    compare(compiled, eager, "float64")
+    assert sum(map(len, step._runners.values())) == 1
+
+
+def test_training_and_evaluation_are_told_apart() -> None:
+    task = Task("dropout")
+    predict = tg.compile(task.model)
+    task.model.eval()
+    quiet = task.model(task.inputs).numpy()
+    np.testing.assert_allclose(predict(task.inputs).numpy(), quiet, rtol=1e-12)
+    task.model.train()
+    assert (predict(task.inputs).numpy() != quiet).any()
+    task.model.eval()
+    expected = task.model(task.inputs).numpy()  # the running statistics have moved
+    assert (expected != quiet).any()
+    np.testing.assert_allclose(predict(task.inputs).numpy(), expected, rtol=1e-12)
+
+
+def test_another_shape_is_another_plan_of_the_same_parameters() -> None:
+    eager, compiled = Task("residual"), Task("residual")
+    step = tg.compile(compiled.step)
+    for rows in (6, 4, 6, 3):
+        eager.step(eager.inputs[:rows], eager.labels[:rows])
+        step(compiled.inputs[:rows], compiled.labels[:rows])
+    compare(compiled, eager, "float64")
+
+
+def test_views_of_inputs() -> None:
+    task = Task("convolutional")
+    predict = tg.compile(task.model)
+    wide = tg.Tensor(np.random.default_rng(0).standard_normal((6, 2, 16, 8)))
+    view = wide[:, :, ::-2]
+    np.testing.assert_allclose(predict(view).numpy(), task.model(view).numpy(), rtol=1e-12)
+
+
+def test_eager_and_compiled_steps_take_turns() -> None:
+    eager, mixed = Task("residual"), Task("residual")
+    step = tg.compile(mixed.step)
+    for turn in range(6):
+        eager.step(eager.inputs, eager.labels)
+        (step if turn % 2 else mixed.step)(mixed.inputs, mixed.labels)
+    compare(mixed, eager, "float64")
+
+
+def test_loading_a_state_is_seen() -> None:
+    task = Task("convolutional")
+    before = {name: tensor.numpy().copy() for name, tensor in task.model.state_dict().items()}
+    step = tg.compile(task.step)
+    first = step(task.inputs, task.labels).item()
+    step(task.inputs, task.labels)
+    task.model.load_state_dict(before)
+    assert step(task.inputs, task.labels).item() == pytest.approx(first, rel=1e-12)

@@ -1,0 +1,50 @@
+"""Arguments and results as a description that can be looked up, and the tensors in them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from ..errors import ArgumentError
+from ..tensor import Tensor
+
+_TENSOR = "tensor"
+
+
+def flatten(value: Any, tensors: list[Tensor]) -> Any:
+    """A description of nested lists, tuples and dictionaries that can be looked up; their tensors go into the list."""
+    if isinstance(value, Tensor):
+        tensors.append(value)
+        return _TENSOR
+    if isinstance(value, np.ndarray):
+        tensors.append(Tensor(value))
+        return _TENSOR
+    if isinstance(value, list | tuple):
+        names = type(value) if isinstance(value, tuple) and hasattr(value, "_fields") else None
+        return (list if isinstance(value, list) else tuple, names, tuple([flatten(each, tensors) for each in value]))
+    if isinstance(value, dict):
+        return (dict, None, tuple([(key, flatten(each, tensors)) for key, each in value.items()]))
+    try:
+        hash(value)
+    except TypeError as error:
+        raise ArgumentError(
+            "compile", "this argument or result is neither a tensor nor a constant", got=repr(value)[:80],
+            expected="tensors, lists, tuples and dictionaries of them, and Python constants",
+        ) from error  # fmt: skip
+    return ("constant", type(value), value)
+
+
+def unflatten(form: Any, tensors: Any) -> Any:
+    """The inverse of :func:`flatten`."""
+    if form == _TENSOR:
+        return next(tensors)
+    kind, names, parts = form
+    if kind == "constant":
+        return parts
+    if kind is dict:
+        return {key: unflatten(each, tensors) for key, each in parts}
+    values = [unflatten(each, tensors) for each in parts]
+    if kind is list:
+        return values
+    return tuple(values) if names is None else names(*values)

@@ -1,0 +1,46 @@
+"""The memory plan: which arrays may share the same bytes, because they are never needed at the same time."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+ALIGNMENT = 64
+
+
+@dataclass(frozen=True)
+class Life:
+    """How long an array is needed, in steps of the plan: from the one that writes it to the last that reads it."""
+
+    size: int
+    """In bytes."""
+    first: int
+    last: int
+
+
+def place(lives: Sequence[Life]) -> tuple[list[int], int]:
+    """Where in one arena each array begins, and how large the arena is; all in bytes.
+
+    The largest come first, each at the lowest place where it overlaps no other that lives at the same time. (The
+    greedy-by-size strategy of Pisarchyk and Lee, 2020)
+
+    >>> place([Life(100, 0, 1), Life(64, 1, 2), Life(100, 2, 3)])
+    ([0, 128, 0], 192)
+    """
+    starts = [0] * len(lives)
+    placed: list[tuple[int, int, Life]] = []  # begin, end; in order of the beginnings
+    total = 0
+    for index in sorted(range(len(lives)), key=lambda i: (-lives[i].size, lives[i].first, i)):
+        life = lives[index]
+        size = -(-life.size // ALIGNMENT) * ALIGNMENT
+        start = 0
+        for begin, end, other in placed:
+            if other.first <= life.last and life.first <= other.last:
+                if start + size <= begin:
+                    break
+                start = max(start, end)
+        starts[index] = start
+        placed.append((start, start + size, life))
+        placed.sort(key=lambda each: each[0])
+        total = max(total, start + size)
+    return starts, total

@@ -1,0 +1,395 @@
+"""From a planned graph to lists of NumPy calls.
+
+Every node gets its array first: a part of the arena, a view of another node's array, or the place where a parameter is
+kept. Then each node is bound to calls on these arrays.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import numpy as np
+
+from ...graph import Node, Spec
+from ...ops.base import SYMBOL, Constant, Full
+from ...ops.conv import Conv, ConvTranspose, ConvWeight
+from ...ops.index import Index, IndexAdd, Range
+from ...ops.linalg import MatMul
+from ...ops.pool import AvgPool, AvgPoolAdjoint, MaxPool, MaxPoolScatter
+from ...ops.shape import BroadcastTo, Pad, Permute, Reshape
+from ...ops.window import Pairs
+from ..fuse import Fused, copy_of
+from ..graph import Graph, like, rewrite
+from ..layout import Arranged
+from ..memory import Life, place
+from ..schedule import VIEWS, Schedule, is_large, schedule
+from ..split import AllReduce, Part, Rows
+from .loops import blocked_calls, reduction_calls, tail_of
+from .maps import Call
+from .scratch import Scratch, aligned, empty
+from .windows import (
+    Image,
+    Tail,
+    avg_pool_calls,
+    conv_calls,
+    conv_margin,
+    max_pool_calls,
+    product_calls,
+    scatter_calls,
+    spread_calls,
+    takes_phases,
+    transpose_margin,
+    transposed_calls,
+    weight_calls,
+)  # fmt: skip
+
+
+@dataclass
+class Step:
+    """One node of the plan and the calls that compute it."""
+
+    node: Node
+    calls: list[Call]
+
+
+@dataclass
+class Program:
+    """One part of a plan, bound to memory."""
+
+    part: Part
+    phases: list[list[Step]]
+    arrays: dict[Node, np.ndarray]
+    arena_bytes: int
+    scratch: Scratch
+    other_bytes: int
+
+    def __post_init__(self) -> None:
+        self.calls = [[call for step in phase for call in step.calls] for phase in self.phases]
+        self.arguments = [self.arrays[node] for node in self.part.graph.arguments]
+        self.results = [self.arrays.get(node) for node in self.part.graph.results]
+
+    @property
+    def nbytes(self) -> int:
+        """All memory of this part, in bytes: known before it runs."""
+        return self.arena_bytes + self.scratch.nbytes + self.other_bytes
+
+
+def bind(parts: Sequence[Part]) -> tuple[list[Program], list[np.ndarray], list[Call]]:
+    """The programs of all parts, the arrays of the states, and what is done when all parts are through."""
+    parts = [Part(with_copies(p.graph), p.start, p.stop, p.arguments, p.results) for p in parts]
+    states = [empty(each.node.spec.shape, each.node.spec.dtype) for each in parts[0].graph.states]
+    binders = [Binder(part, index, len(parts), states) for index, part in enumerate(parts)]
+    programs = [binder.bind(binders) for binder in binders]
+    return programs, states, _copies(binders)
+
+
+def _copies(binders: Sequence[Binder]) -> list[Call]:
+    """What brings new numbers of the states to where they are kept, unless they are written there at once."""
+    first: list[Call] = []
+    then: list[Call] = []
+    kept = {id(each.leaf): each.node for each in binders[0].graph.states if each.leaf is not None}
+    states = [binders[0].arrays[node] for node in kept.values()]
+    for effect in binders[0].graph.effects:
+        if effect.kind != "assign" or id(effect.leaf) not in kept:
+            continue
+        candidates = [(binder, binder.graph.results[effect.position]) for binder in binders]
+        if any(node in binder.in_place for binder, node in candidates):
+            continue
+        source = next(binder.arrays[node] for binder, node in candidates if node in binder.arrays)
+        if any(np.may_share_memory(source, state) for state in states):  # leaves that change places
+            first.append(partial(np.copyto, own := np.empty_like(source), source))
+            source = own
+        then.append(partial(np.copyto, binders[0].arrays[kept[id(effect.leaf)]], source))
+    return first + then
+
+
+class Binder:
+    """Gives every node of one part its array, then every node its calls."""
+
+    def __init__(self, part: Part, index: int, parts: int, states: Sequence[np.ndarray]) -> None:
+        self.part, self.graph, self.index, self.parts = part, part.graph, index, parts
+        self.schedule: Schedule = schedule(self.graph, index, parts)
+        self.order = self.schedule.order
+        self.scratch = Scratch()
+        self.arrays: dict[Node, np.ndarray] = {}
+        self.images: dict[Node, Image] = {}
+        self.other_bytes = 0
+        self.margins = _margins(self.order)
+        self.sums = [node for node in self.graph.nodes if isinstance(node.op, AllReduce)]
+        for node in self.graph.arguments:
+            if any(map(any, self.margins.get(node, ()))):
+                self._with_margin(node)
+            else:
+                self.arrays[node] = empty(node.spec.shape, node.spec.dtype)
+                self.other_bytes += self.arrays[node].nbytes
+        for state, array in zip(self.graph.states, states, strict=True):
+            self.arrays[state.node] = array
+            self.other_bytes += array.nbytes if index == 0 else 0
+        self.in_place = self._in_place()
+        self.arena_bytes = self._allocate()
+
+    def bind(self, binders: Sequence[Binder]) -> Program:
+        """The program. ``binders`` are those of all parts: where their sums lie is known already."""
+        phases = []
+        for phase in self.schedule.phases:
+            steps = []
+            for node in phase:
+                self.scratch.reset()
+                calls = self._calls(node, binders)
+                if calls:
+                    steps.append(Step(node, calls))
+            phases.append(steps)
+        return Program(self.part, phases, self.arrays, self.arena_bytes, self.scratch, self.other_bytes)
+
+    # Arrays
+
+    def _in_place(self) -> dict[Node, Node]:
+        """Results that may be written where the state that they replace is kept: nobody reads that afterwards."""
+        position = {node: index for index, node in enumerate(self.order)}
+        kept = {id(each.leaf): each.node for each in self.graph.states if each.leaf is not None}
+        last_read: dict[Node, int] = {}
+        for node in self.order:
+            for each in node.inputs:
+                last_read[self._root(each)] = position[node]
+        moved = {self._root(self.graph.results[each.position]) for each in self.graph.effects if each.position >= 0}
+        found: dict[Node, Node] = {}
+        for effect in self.graph.effects:
+            state = kept.get(id(effect.leaf)) if effect.kind == "assign" else None
+            node = self.graph.results[effect.position]
+            if state is None or state in moved or node in found or node not in position or node.spec != state.spec:
+                continue
+            plain = isinstance(node.op, Fused) and node.op.head is None and node.op.tail is None
+            if plain and last_read.get(state, -1) <= position[node] and (self.parts == 1 or is_large(node)):
+                found[node] = state
+        return found
+
+    def _allocate(self) -> int:
+        """An array for each node that is computed. Those without a margin share one arena."""
+        last_use: dict[Node, int] = {}
+        ends: list[int] = []  # for each position the end of its phase
+        for phase in self.schedule.phases:
+            ends += [len(ends) + len(phase)] * len(phase)
+        for position, node in enumerate(self.order):
+            for each in node.inputs:
+                until = position
+                if isinstance(node.op, AllReduce) and self.parts > 1:
+                    until = min(ends[position], len(self.order))  # other parts may read it until the phase is over
+                root = self._root(each)
+                last_use[root] = max(last_use.get(root, 0), until)
+        own = set(self.order)
+        for node in self.sums:
+            if node not in own:  # another part adds up
+                last_use[self._root(node.inputs[0])] = len(self.order)
+        for node in self.graph.results:
+            last_use[self._root(node)] = len(self.order)
+        nodes, lives = [], []
+        for position, node in enumerate(self.order):
+            if node.op is SYMBOL or isinstance(node.op, Constant | Full) or self._is_view(node):
+                continue
+            if node in self.in_place:
+                self.arrays[node] = self.arrays[self.in_place[node]]
+            elif any(map(any, self.margins.get(node, ()))):
+                self._with_margin(node)
+            else:
+                nodes.append(node)
+                size = node.spec.size * node.spec.dtype.itemsize
+                lives.append(Life(size, position, last_use.get(node, position)))
+        starts, total = place(lives)
+        arena = aligned(total)
+        for node, start, life in zip(nodes, starts, lives, strict=True):
+            self.arrays[node] = arena[start : start + life.size].view(node.spec.dtype).reshape(node.spec.shape)
+        return total
+
+    def _with_margin(self, node: Node) -> None:
+        margin = self.margins[node]
+        n, *size, c = node.spec.shape
+        whole = empty((n, *[a + s + b for s, (a, b) in zip(size, margin, strict=True)], c), node.spec.dtype)
+        self.other_bytes += whole.nbytes
+        inside = whole[(slice(None), *[slice(a, a + s) for s, (a, _) in zip(size, margin, strict=True)])]
+        self.arrays[node] = inside
+        self.images[node] = Image(inside, whole, margin)
+
+    def image(self, node: Node) -> Image:
+        """The node's array in its margin."""
+        if node not in self.images:
+            array = self.arrays[node]
+            self.images[node] = Image(array, array, ((0, 0),) * (array.ndim - 2))
+        return self.images[node]
+
+    def _lies_apart(self, node: Node) -> bool:
+        """Whether the numbers of a node do not lie one after the other."""
+        if isinstance(node.op, Permute | BroadcastTo | Index | Rows):
+            return True
+        if isinstance(node.op, Reshape):
+            return False
+        return any(map(any, self.margins.get(node, ())))
+
+    def _is_view(self, node: Node) -> bool:
+        """Whether a node shows the array of another. A reshape does, if the numbers lie one after the other."""
+        if isinstance(node.op, Reshape):
+            return not self._lies_apart(node.inputs[0])
+        if isinstance(node.op, Index):
+            return len(node.inputs) == 1
+        return isinstance(node.op, VIEWS)
+
+    def _root(self, node: Node) -> Node:
+        """The node whose array a node shows."""
+        while self._is_view(node):
+            node = node.inputs[0]
+        return node
+
+    # Calls
+
+    def _calls(self, node: Node, binders: Sequence[Binder]) -> list[Call]:
+        op = node.op
+        if op is SYMBOL:
+            return []
+        if isinstance(op, Full):
+            self.arrays[node] = np.broadcast_to(np.asarray(op.value, op.dtype), op.shape)
+            return []
+        if isinstance(op, Constant):
+            assert node.value is not None
+            self.arrays[node] = node.value
+            return []
+        inputs = [self.arrays[each] for each in node.inputs]
+        if self._is_view(node):
+            self.arrays[node] = inputs[0][_key(op)] if isinstance(op, Index) else op.forward(np, *inputs)
+            return []
+        out = self.arrays[node]
+        if isinstance(op, Fused):
+            return self._fused(node, op, inputs, out)
+        if isinstance(op, AllReduce):
+            place = self.sums.index(node)
+            return _sum_calls([binder.arrays[binder.sums[place].inputs[0]] for binder in binders], out)
+        if isinstance(op, Reshape):
+            return [partial(np.copyto, out.reshape(inputs[0].shape), inputs[0])]
+        if isinstance(op, Pad) and all(min(pair) >= 0 for pair in op.widths):
+            inside: list[Any] = [
+                slice(before, n - after) for n, (before, after) in zip(out.shape, op.widths, strict=True)
+            ]
+            return [partial(out.fill, op.value), partial(np.copyto, out[*inside, ...], inputs[0])]
+        if isinstance(op, IndexAdd) and len(inputs) == 1:
+            return [partial(out.fill, 0), partial(np.copyto, out[_key(op)], inputs[0])]
+        return [partial(_compute, op, inputs, out)]
+
+    def _fused(self, node: Node, op: Fused, inputs: list[np.ndarray], out: np.ndarray) -> list[Call]:
+        arrays = dict(zip(op.parameters, inputs, strict=True))
+        head, tail = op.head, op.tail
+        if tail is not None:
+            return reduction_calls(op, arrays, out, self.scratch)
+        if head is None:
+            return blocked_calls(op.body, arrays, out, self.scratch)
+        outside = dict(zip(op.parameters, node.inputs, strict=True))
+        finish = tail_of(op, arrays, out, self.scratch) if len(op.steps) > 1 else None
+        return self._head(head, [outside[each] for each in head.inputs], out, finish)
+
+    def _head(self, head: Node, sources: list[Node], out: np.ndarray, tail: Tail | None) -> list[Call]:
+        scratch = self.scratch
+        arrays = [self.arrays[each] for each in sources]
+        if isinstance(head.op, MatMul):
+            return product_calls(arrays[0], arrays[1], out, tail, scratch)
+        assert isinstance(head.op, Arranged)
+        op = head.op.op
+        if isinstance(op, Conv):
+            return conv_calls(op, self.image(sources[0]), arrays[1], out, tail, scratch)
+        if isinstance(op, ConvTranspose) and takes_phases(op):
+            return transposed_calls(op, self.image(sources[0]), arrays[1], out, tail, scratch)
+        if isinstance(op, ConvWeight):
+            calls = weight_calls(op, self.image(sources[0]), arrays[1], out, scratch)
+        elif isinstance(op, MaxPool):
+            return max_pool_calls(op, arrays[0], out, tail, scratch)
+        elif isinstance(op, MaxPoolScatter):
+            return scatter_calls(op, arrays[0], arrays[1], arrays[2], out, tail, scratch)
+        elif isinstance(op, AvgPool):
+            return avg_pool_calls(op, arrays[0], out, tail, scratch)
+        elif isinstance(op, AvgPoolAdjoint):
+            return spread_calls(op, arrays[0], out, tail, scratch)
+        else:
+            calls = [partial(_compute, head.op, arrays, out)]
+        scratch.reset()
+        return calls if tail is None else calls + tail(slice(0, out.shape[0]), out)
+
+
+def _key(op: Index | IndexAdd) -> tuple[Any, ...]:
+    """The key as NumPy understands it; with it, even a single element is a view."""
+    return (*[each.slice() if isinstance(each, Range) else each for each in op.key], ...)
+
+
+def _compute(op: Any, inputs: Sequence[np.ndarray], out: np.ndarray) -> None:
+    """An operation that has no calls of its own: its result is copied."""
+    np.copyto(out, op.forward(np, *inputs))
+
+
+def _sum_calls(parts: Sequence[np.ndarray], out: np.ndarray) -> list[Call]:
+    """The parts added up, always in the same order."""
+    if len(parts) == 1:
+        return [partial(np.copyto, out, parts[0])]
+    calls: list[Call] = [partial(np.add, parts[0], parts[1], out)]
+    return calls + [partial(np.add, out, each, out) for each in parts[2:]]
+
+
+# Before binding
+
+
+def _arranged(node: Node) -> tuple[Any, list[Node]] | None:
+    """The head of a fused node, if it works on images: its operation, and the nodes outside that it reads."""
+    if not isinstance(node.op, Fused):
+        return None
+    head = node.op.head
+    if head is None or not isinstance(head.op, Arranged):
+        return None
+    outside = dict(zip(node.op.parameters, node.inputs, strict=True))
+    return head.op.op, [outside[each] for each in head.inputs]
+
+
+def _margins(order: Sequence[Node]) -> dict[Node, Pairs]:
+    """For each image that windows are taken of, how much margin they need."""
+    margins: dict[Node, Pairs] = {}
+
+    def want(node: Node, pairs: Pairs) -> None:
+        old = margins.get(node, ((0, 0),) * len(pairs))
+        margins[node] = tuple([(max(a, c), max(b, d)) for (a, b), (c, d) in zip(old, pairs, strict=True)])
+
+    for node in order:
+        head = _arranged(node)
+        if head is None:
+            continue
+        op, sources = head
+        size = sources[0].spec.shape[1:-1]
+        if isinstance(op, Conv):
+            want(sources[0], conv_margin(op, size, sources[1].spec.shape[: len(size)], _map_size(node)))
+        elif isinstance(op, ConvWeight):
+            want(sources[0], conv_margin(op, size, op.kernel, sources[1].spec.shape[1:-1]))
+        elif isinstance(op, ConvTranspose) and takes_phases(op):
+            want(sources[0], transpose_margin(op, size, sources[1].spec.shape[: len(size)]))
+    return margins
+
+
+def _map_size(node: Node) -> tuple[int, ...]:
+    """The spatial axes of what a fused node's head gives."""
+    assert isinstance(node.op, Fused)
+    assert node.op.head is not None
+    spec: Spec = node.op.head.spec
+    return spec.shape[1:-1]
+
+
+def with_copies(graph: Graph) -> Graph:
+    """Images that windows are taken of get an array of their own where they are states, constants or views."""
+    copies: dict[Node, Node] = {}
+    given = set(graph.arguments)
+
+    def rule(node: Node) -> Node:
+        head = _arranged(node)
+        if head is None or not isinstance(head[0], Conv | ConvTranspose | ConvWeight):
+            return node
+        image = head[1][0]
+        if isinstance(image.op, Fused) or image in given:
+            return node
+        if image not in copies:
+            copies[image] = copy_of(image)
+        return like(node, node.op, [copies[image] if each is image else each for each in node.inputs], node.spec)
+
+    return graph.with_results(rewrite(graph.results, rule))

@@ -1,0 +1,62 @@
+"""Memory for what lives only within one kernel. All kernels of a program share it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import numpy as np
+
+ALIGNMENT = 64
+
+
+class Scratch:
+    """A region that is handed out from its start again for each piece of work.
+
+    When a piece needs more than there is, a larger region takes its place; kernels that were bound to the old one keep
+    it.
+    """
+
+    def __init__(self, size: int = 1 << 20) -> None:
+        self._memory = aligned(size)
+        self._used = 0
+        self.nbytes = size
+        """What all regions take together."""
+
+    def reset(self) -> None:
+        """A new piece of work begins: what was taken before may be overwritten."""
+        self._used = 0
+
+    @contextmanager
+    def marked(self) -> Iterator[None]:
+        """What is taken inside may be taken again afterwards."""
+        memory, used = self._memory, self._used
+        try:
+            yield
+        finally:
+            if self._memory is memory:
+                self._used = used
+
+    def take(self, shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
+        """An array of the region, whose numbers are arbitrary."""
+        size = math.prod(shape) * dtype.itemsize
+        start = self._used
+        if start + size > self._memory.size:
+            self._memory = aligned(max(2 * self._memory.size, 2 * size))
+            self.nbytes += self._memory.size
+            start = 0
+        self._used = start + -(-size // ALIGNMENT) * ALIGNMENT
+        return self._memory[start : start + size].view(dtype).reshape(shape)
+
+
+def aligned(size: int) -> np.ndarray:
+    """So many zero bytes, beginning at a multiple of the cache line."""
+    memory = np.zeros(size + ALIGNMENT, np.uint8)
+    start = -memory.ctypes.data % ALIGNMENT
+    return memory[start : start + size]
+
+
+def empty(shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
+    """An array of its own, beginning at a multiple of the cache line, filled with zeros."""
+    return aligned(math.prod(shape) * dtype.itemsize).view(dtype).reshape(shape)

@@ -1,0 +1,101 @@
+"""A plan: a graph bound to memory, that can be run again and again."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from types import FrameType
+
+import numpy as np
+
+from ..backend import Array
+from ..summary import count_macs
+from .blas import one_blas_thread
+from .graph import Graph
+from .numpy.crew import run_parts
+from .numpy.executor import Program, bind
+from .passes import divide, optimise
+
+PARALLEL_MACS = 10_000_000
+"""From so many multiply-adds on, dividing a step between two threads is worth their meetings."""
+
+
+class Plan:
+    """A graph bound to memory."""
+
+    def __init__(self, traced: Graph, parts: int | None = None) -> None:
+        self.traced = traced
+        """The graph as the function described it."""
+        self.graph = optimise(traced)
+        """The graph after the passes that do not depend on the number of parts."""
+        self.macs = sum(count_macs(node) for node in traced.nodes)
+        """Multiply-adds of one run."""
+        if parts is None:
+            parts = (os.cpu_count() or 1) if self.macs >= PARALLEL_MACS and one_blas_thread.possible else 1
+        self.parts, self.whole_because = divide(self.graph, parts)
+        self.programs: list[Program]
+        self.programs, self.states, self._copies = bind(self.parts)
+        self._compute = [program.calls[:-1] for program in self.programs]
+        self._commit = [program.calls[-1:] for program in self.programs]
+        self._limits_blas = one_blas_thread.possible and (len(self.parts) > 1 or self.macs < PARALLEL_MACS)
+
+    @property
+    def nbytes(self) -> int:
+        """All memory of the plan, in bytes; known before it runs."""
+        return sum(program.nbytes for program in self.programs)
+
+    def load(self, arguments: Sequence[Array]) -> None:
+        """Write the arguments to where the plan reads them."""
+        dims_of = self.graph.argument_dims or (None,) * len(arguments)
+        for position, (array, dims) in enumerate(zip(arguments, dims_of, strict=True)):
+            turned = array if dims is None else array.transpose(dims)
+            for part, program in zip(self.parts, self.programs, strict=True):
+                rows = turned if part.arguments[position] is None else turned[part.start : part.stop]
+                np.copyto(program.arguments[position], rows)
+
+    def compute(self) -> None:
+        """Everything but the change of the states."""
+        with one_blas_thread(self._limits_blas):
+            run_parts(self._compute, self._blame)
+
+    def _blame(self, part: int, call: Callable[[], object], error: BaseException) -> None:
+        """Say which line of the user's program the failing call comes from."""
+        for phase in self.programs[part].phases:
+            for step in phase:
+                if any(each is call for each in step.calls):
+                    error.add_note(f"  in {step.node.op}, called {step.node.where}")
+
+    def result(self, position: int) -> np.ndarray:
+        """A copy of one result, from all parts."""
+        axis = self.parts[0].results[position]
+        pieces = [array for program in self.programs if (array := program.results[position]) is not None]
+        return np.array(pieces[0]) if axis is None else np.concatenate(pieces, axis)
+
+    def commit(self) -> None:
+        """Change the states. Nothing of this can fail, and Ctrl-C waits until it is done."""
+        if not any(phase for program in self._commit for phase in program) and not self._copies:
+            return
+        with uninterrupted():
+            run_parts(self._commit, self._blame)
+            for call in self._copies:
+                call()
+
+
+@contextmanager
+def uninterrupted() -> Iterator[None]:
+    """Ctrl-C is raised at the end of the ``with`` instead of in the middle."""
+    if threading.current_thread() is not threading.main_thread():  # only the main thread is interrupted
+        yield
+        return
+    seen: list[tuple[int, FrameType | None]] = []
+    before = signal.getsignal(signal.SIGINT)
+    signal.signal(signal.SIGINT, lambda number, frame: seen.append((number, frame)))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+    if seen and callable(before):
+        before(*seen[0])

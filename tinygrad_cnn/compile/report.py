@@ -1,0 +1,132 @@
+"""What a plan does, as text: memory, what was fused, and the time of each node."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from time import perf_counter
+from typing import TYPE_CHECKING
+
+from ..summary import count_macs
+from .fuse import Fused
+from .layout import Arranged
+
+if TYPE_CHECKING:
+    from .numpy.executor import Step
+    from .plan import Plan
+
+
+@dataclass(frozen=True)
+class Line:
+    """One node of the plan."""
+
+    operations: str
+    """What is computed together, in order."""
+    scope: str
+    """The block that it belongs to."""
+    shape: tuple[int, ...]
+    """The shape of the result, as it is stored, of the first part."""
+    calls: int
+    """How many calls of NumPy it takes."""
+    milliseconds: float | None
+    """The best of the profiling runs; ``None`` without them."""
+    gflops: float | None
+    """Two operations for each multiply-add, in billions for each second; ``None`` where there are none."""
+
+
+@dataclass(frozen=True)
+class Report:
+    """What :meth:`Compiled.report` gives; its text is a table."""
+
+    nbytes: int
+    """All memory of the plan."""
+    parts: int
+    """How many parts of the batch are computed at the same time."""
+    whole_because: str
+    """Why there is one part only, where more were tried."""
+    traced: int
+    """How many nodes the function was described by."""
+    lines: tuple[Line, ...]
+
+    def __str__(self) -> str:
+        head = [
+            f"{self.traced} operations, run as {len(self.lines)} kernels in {self.nbytes / 1e6:.1f} MB",
+            f"parts of the batch   {self.parts}" + (f" (not more: {self.whole_because})" if self.whole_because else ""),
+        ]
+        timed = [line.milliseconds for line in self.lines if line.milliseconds is not None]
+        if timed:
+            head.append(f"time of one part     {sum(timed):.2f} ms, as the sum of the best times")
+        rows = [("ms", "GFLOP/s", "calls", "shape", "operations", "block")]
+        rows += [
+            (
+                "" if line.milliseconds is None else f"{line.milliseconds:.3f}",
+                "" if line.gflops is None else f"{line.gflops:.0f}",
+                str(line.calls),
+                "x".join(map(str, line.shape)) or "1",
+                line.operations,
+                line.scope,
+            )
+            for line in self.lines
+        ]
+        widths = [max(len(row[column]) for row in rows) for column in range(5)]
+        table = [
+            "  ".join(
+                cell.rjust(width) if column < 3 else cell.ljust(width)
+                for column, (cell, width) in enumerate(zip(row, [*widths, 0], strict=True))
+            ).rstrip()
+            for row in rows
+        ]
+        return "\n".join([*head, "", *table])
+
+
+def make_report(plan: Plan, repeats: int) -> Report:
+    """Describe a plan. With ``repeats`` its first part is run so often, on whatever numbers its memory holds.
+
+    The states are not changed: their kernels are listed without a time.
+    """
+    program = plan.programs[0]
+    lines = []
+    for position, phase in enumerate(program.phases):
+        last = position == len(program.phases) - 1
+        for step in phase:
+            seconds = None if last or not repeats else min(_time(step) for _ in range(repeats))
+            lines.append(_line(step, seconds))
+    return Report(plan.nbytes, len(plan.parts), plan.whole_because, len(plan.traced.nodes), tuple(lines))
+
+
+def _time(step: Step) -> float:
+    start = perf_counter()
+    for call in step.calls:
+        call()
+    return perf_counter() - start
+
+
+def _line(step: Step, seconds: float | None) -> Line:
+    node = step.node
+    operations, macs = node.op.name, count_macs(node)
+    if isinstance(node.op, Fused):
+        operations = " + ".join(
+            [each.op.op.name if isinstance(each.op, Arranged) else each.op.name for each in node.op.steps]
+        )
+        macs = sum(count_macs_stored(each) for each in node.op.steps)
+    gflops = 2e-9 * macs / seconds if macs and seconds else None
+    return Line(
+        operations, node.scope, node.spec.shape, len(step.calls), None if seconds is None else 1e3 * seconds, gflops
+    )
+
+
+def count_macs_stored(node: object) -> int:
+    """The multiply-adds of an operation whose arrays are stored in another order."""
+    from ..graph import Node, Spec
+    from .layout import inverse
+
+    assert isinstance(node, Node)
+    if not isinstance(node.op, Arranged):
+        return count_macs(node)
+
+    def logical(spec: Spec, dims: tuple[int, ...]) -> Spec:
+        return Spec(tuple([spec.shape[dim] for dim in inverse(dims)]), spec.dtype)
+
+    inputs = [
+        Node(each.op, (), logical(each.spec, dims)) for each, dims in zip(node.inputs, node.op.inputs, strict=True)
+    ]
+    return count_macs(Node(node.op.op, tuple(inputs), logical(node.spec, node.op.output)))

@@ -1,0 +1,101 @@
+"""Running a plan on what the user holds: arguments go in, results come out, parameters stay inside between calls.
+
+After a call, the numbers of a parameter lie in the plan. The parameter knows where, and copies them when somebody
+looks: so a training step moves no parameter, and an array that was given to the user never changes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from ..backend import Array
+from ..graph import Node, Spec
+from ..ops.base import Deferred
+from ..tensor import Tensor
+from .forms import unflatten
+from .layout import inverse
+from .plan import Plan, uninterrupted
+from .trace import Guards
+
+
+@dataclass(frozen=True, eq=False)
+class Resident(Deferred):
+    """A leaf whose numbers lie in a plan until somebody looks at them."""
+
+    memory: np.ndarray
+    """A view in the leaf's own order of axes. The plan overwrites it in its next run."""
+    name = "resident"
+    device = "cpu"
+
+    def forward(self, xp: Any) -> Array:
+        return np.array(self.memory, order="C")
+
+    def __str__(self) -> str:
+        return "resident"
+
+
+class Runner:
+    """A plan together with the tensors that it reads and changes."""
+
+    def __init__(self, plan: Plan, description: Any, guards: Guards) -> None:
+        self.plan, self.description, self.guards = plan, description, guards
+        self.graph = plan.traced
+        graph = plan.graph
+        pairs = list(zip(graph.states, plan.states, strict=True))
+        self._leaves = [(state.leaf, state.dims, memory) for state, memory in pairs if state.leaf is not None]
+        self._seen: list[Node | None] = [None] * len(self._leaves)
+        self._read = [(state.read, state.dims, memory) for state, memory in pairs if state.leaf is None]
+        place = {id(leaf): index for index, (leaf, _, _) in enumerate(self._leaves)}
+        assigned = [effect for effect in graph.effects if effect.kind == "assign"]
+        self._kept = [(effect.leaf, place[id(effect.leaf)]) for effect in assigned if id(effect.leaf) in place]
+        self._given = [(effect.leaf, effect.position) for effect in assigned if id(effect.leaf) not in place]
+        self._gradients = [effect for effect in graph.effects if effect.kind != "assign"]
+        self._outputs = len(graph.results) - sum(effect.position >= 0 for effect in graph.effects)
+
+    def fits(self) -> bool:
+        """Whether everything that the function was described for is as it was."""
+        return self.guards.hold()
+
+    def run(self, tensors: Sequence[Tensor]) -> Any:
+        """One call. Nothing is changed unless everything was computed."""
+        plan = self.plan
+        plan.load([tensor.array for tensor in tensors])
+        for index, (leaf, dims, memory) in enumerate(self._leaves):
+            if leaf.node is not self._seen[index]:
+                array = leaf.array
+                np.copyto(memory, array if dims is None else array.transpose(dims))
+                self._seen[index] = leaf.node
+        for read, dims, memory in self._read:
+            array = read()
+            memory[...] = array if dims is None else array.transpose(dims)
+        plan.compute()
+        outputs = [_tensor(plan.result(position)) for position in range(self._outputs)]
+        given = [(leaf, plan.result(position)) for leaf, position in self._given]
+        gradients = [None if e.position < 0 else _tensor(plan.result(e.position)) for e in self._gradients]
+        with uninterrupted():
+            plan.commit()
+            for leaf, index in self._kept:
+                self._keep(leaf, index)
+            for leaf, array in given:
+                leaf._become_leaf(array, leaf.requires_grad, leaf.name)
+            for effect, gradient in zip(self._gradients, gradients, strict=True):
+                effect.leaf.grad = gradient
+        return unflatten(self.description, iter(outputs))
+
+    def _keep(self, leaf: Tensor, index: int) -> None:
+        """From now on the leaf's numbers are those in the plan; whoever has seen the old ones keeps them."""
+        if leaf._array is None and leaf.node is self._seen[index] and isinstance(leaf.node.op, Resident):
+            return
+        _, dims, memory = self._leaves[index]
+        own = memory if dims is None else memory.transpose(inverse(dims))
+        leaf._array = None
+        leaf._become_node(Node(Resident(own), (), leaf.node.spec, name=leaf.name), leaf.requires_grad)
+        self._seen[index] = leaf.node
+
+
+def _tensor(array: np.ndarray) -> Tensor:
+    return Tensor._from_array(array, Spec(array.shape, array.dtype))

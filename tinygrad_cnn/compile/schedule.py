@@ -1,0 +1,131 @@
+"""The order in which a plan computes its nodes, and where its parts wait for each other.
+
+A plan runs in **phases**. Within a phase a part works on its own; between two phases every part waits for the others.
+The last phase changes the states: it is entered when everything that may fail is done, and when no part reads them any
+more.
+"""
+
+from __future__ import annotations
+
+import heapq
+from dataclasses import dataclass
+
+from ..graph import Node
+from ..ops.index import Index
+from ..ops.shape import BroadcastTo, Permute, Reshape
+from .fuse import Fused
+from .graph import Graph
+from .split import AllReduce, Rows
+
+SMALL = 64
+"""Results with so many numbers at most are computed by every part for itself."""
+
+VIEWS = (Reshape, Permute, BroadcastTo, Index, Rows)
+"""Operations that show an array in another way, where they can."""
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """The nodes of one part, phase by phase."""
+
+    phases: tuple[tuple[Node, ...], ...]
+
+    @property
+    def order(self) -> list[Node]:
+        """All nodes, each after its inputs."""
+        return [node for phase in self.phases for node in phase]
+
+
+def schedule(graph: Graph, part: int = 0, parts: int = 1) -> Schedule:
+    """The phases of one part of a plan."""
+    order = graph.nodes
+    late = _late(graph, order)
+    early = _sums_last([node for node in order if node not in late])
+    phases: list[list[Node]] = [[]]
+    for node in early:
+        if (
+            isinstance(node.op, AllReduce)
+            and phases[-1]
+            and not all(isinstance(each.op, AllReduce) for each in phases[-1])
+        ):
+            phases.append([])
+        phases[-1].append(node)
+    owned = _owned(graph, [node for node in order if node in late], part, parts)
+    phases.append(owned)
+    return Schedule(tuple([tuple(phase) for phase in phases]))
+
+
+def _late(graph: Graph, order: list[Node]) -> set[Node]:
+    """What only serves to change the states, seen from the end: element-wise work, and the sums below it."""
+    assigned = {effect.position for effect in graph.effects if effect.kind == "assign"}
+    returned = {node for position, node in enumerate(graph.results) if position not in assigned}
+    changed = {node for position, node in enumerate(graph.results) if position in assigned} - returned
+    users: dict[Node, list[Node]] = {node: [] for node in order}
+    for node in order:
+        for each in node.inputs:
+            users[each].append(node)
+    late: set[Node] = set()
+    for node in reversed(order):
+        if node.inputs and node not in returned and (users[node] or node in changed):
+            cheap = isinstance(node.op, AllReduce | Reshape)
+            cheap = cheap or (isinstance(node.op, Fused) and node.op.head is None and node.op.tail is None)
+            if cheap and all(user in late for user in users[node]):
+                late.add(node)
+    return late
+
+
+def _sums_last(order: list[Node]) -> list[Node]:
+    """Nodes that wait for other parts come when nothing else can be done: so the parts wait for each other seldom."""
+    position = {node: index for index, node in enumerate(order)}
+    waiting = {node: sum(each in position for each in set(node.inputs)) for node in order}
+    users: dict[Node, list[Node]] = {node: [] for node in order}
+    for node in order:
+        for each in set(node.inputs):
+            if each in position:
+                users[each].append(node)
+    if not any(isinstance(node.op, AllReduce) for node in order):
+        return order
+    ready = [(isinstance(node.op, AllReduce), position[node], node) for node in order if not waiting[node]]
+    heapq.heapify(ready)
+    done: list[Node] = []
+    while ready:
+        node = heapq.heappop(ready)[-1]
+        done.append(node)
+        for user in users[node]:
+            waiting[user] -= 1
+            if not waiting[user]:
+                heapq.heappush(ready, (isinstance(user.op, AllReduce), position[user], user))
+    return done
+
+
+def _owned(graph: Graph, late: list[Node], part: int, parts: int) -> list[Node]:
+    """The late nodes that this part computes: the small ones, and those of its own share of the states."""
+    if parts == 1:
+        return late
+    group: dict[Node, Node] = {}
+
+    def find(node: Node) -> Node:
+        while group.setdefault(node, node) is not node:
+            node = group[node]
+        return node
+
+    members = set(late)
+    for node in late:
+        for each in node.inputs:
+            if each in members and is_large(each) and is_large(node):
+                group[find(each)] = find(node)
+    work: dict[Node, int] = {}
+    for node in late:
+        if is_large(node):
+            root = find(node)
+            work[root] = work.get(root, 0) + node.spec.size
+    load, owner = [0] * parts, {}
+    for root in sorted(work, key=lambda each: (-work[each], late.index(each))):
+        owner[root] = load.index(min(load))
+        load[owner[root]] += work[root]
+    return [node for node in late if not is_large(node) or owner[find(node)] == part]
+
+
+def is_large(node: Node) -> bool:
+    """Whether a result is worth being computed by one part only."""
+    return node.spec.size > SMALL

@@ -1,0 +1,287 @@
+"""Splitting the batch: the same function of a part of the examples, for each core one.
+
+Examples do not look at each other but for sums over the batch: the loss, the gradients of parameters, the statistics of
+batch normalisation. There the parts meet: each adds up its own examples, and ``all_reduce`` adds the parts. Everything
+else is computed by every core on its own rows, in memory of its own.
+
+An array is either **whole** (the same in every part) or **cut** along one axis. The pass follows the cut through each
+operation; where an operation would mix examples in a way that it does not know, the function is not split.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from itertools import pairwise
+from typing import Any
+
+from ..backend import Array
+from ..graph import Node, Spec
+from ..ops.base import Full, Operation
+from ..ops.conv import Conv, ConvTranspose, ConvWeight
+from ..ops.elementwise import Mul
+from ..ops.index import AddAlongDim, Index, IndexAdd, Range, TakeAlongDim
+from ..ops.linalg import MatMul
+from ..ops.reduce import LogSoftmax, LogSumExp, Mean, Reduction, Sum
+from ..ops.shape import BroadcastTo, Cat, Flip, Pad, Permute, Reshape
+from .graph import Graph, like
+from .layout import MAPS, Arranged
+
+
+@dataclass(frozen=True)
+class AllReduce(Operation):
+    """The sum of what all parts have: every part has it then."""
+
+    name = "all_reduce"
+    differentiable = False
+
+    def infer(self, x: Spec) -> Spec:
+        return x
+
+
+@dataclass(frozen=True)
+class Rows(Operation):
+    """The rows of a whole array that belong to one part."""
+
+    axis: int
+    start: int
+    stop: int
+    name = "rows"
+    differentiable = False
+
+    def infer(self, x: Spec) -> Spec:
+        return Spec(_with_length(x.shape, self.axis, self.stop - self.start), x.dtype)
+
+    def forward(self, xp: Any, x: Array) -> Array:
+        return x[(slice(None),) * self.axis + (slice(self.start, self.stop),)]
+
+
+class NotSplitError(Exception):
+    """Why a function cannot be split."""
+
+
+@dataclass(frozen=True)
+class Part:
+    """One part of a split function."""
+
+    graph: Graph
+    start: int
+    stop: int
+    arguments: tuple[int | None, ...]
+    """For each argument the axis that is cut, or ``None`` where the part sees the whole."""
+    results: tuple[int | None, ...]
+    """For each result likewise."""
+
+
+def batch_size(graph: Graph) -> int:
+    """The length of the first axis of the largest argument; 0 where there is none."""
+    specs = [node.spec for node in graph.arguments if node.spec.shape]
+    return max(specs, key=lambda spec: spec.size).shape[0] if specs else 0
+
+
+def split(graph: Graph, count: int) -> list[Part]:
+    """The function for ``count`` parts of the batch, as equal as can be.
+
+    Raises :class:`NotSplitError` with the reason where that is not possible.
+    """
+    total = batch_size(graph)
+    if total < 2 * count:
+        raise NotSplitError(f"a batch of {total} is too small for {count} parts")
+    edges = [total * index // count for index in range(count + 1)]
+    return [_part(graph, total, start, stop) for start, stop in pairwise(edges)]
+
+
+def _with_length(shape: tuple[int, ...], axis: int, length: int) -> tuple[int, ...]:
+    return (*shape[:axis], length, *shape[axis + 1 :])
+
+
+class _Cutter:
+    """Walks through the graph and cuts every array that depends on the batch."""
+
+    def __init__(self, total: int, start: int, stop: int) -> None:
+        self.total, self.start, self.stop = total, start, stop
+        self.new: dict[Node, Node] = {}
+        self.axis: dict[Node, int | None] = {}
+
+    @property
+    def length(self) -> int:
+        return self.stop - self.start
+
+    def shape(self, shape: tuple[int, ...], axis: int) -> tuple[int, ...]:
+        return _with_length(shape, axis, self.length)
+
+    def cut(self, node: Node, axis: int) -> Node:
+        """The part's rows of a node, whether it is cut already or whole."""
+        have = self.axis[node]
+        if have == axis:
+            return self.new[node]
+        if have is not None or node.spec.shape[axis] != self.total:
+            raise NotSplitError(f"{node.op} is read along another axis than the batch")
+        whole = self.new[node]
+        shape = self.shape(node.spec.shape, axis)
+        if isinstance(node.op, Full):
+            return like(node, Full(node.op.value, shape, node.op.dtype), (), Spec(shape, node.spec.dtype))
+        if isinstance(node.op, BroadcastTo) and whole.inputs[0].spec.shape[axis] == 1:
+            return like(node, BroadcastTo(shape), whole.inputs)
+        return like(node, Rows(axis, self.start, self.stop), (whole,))
+
+    def visit(self, node: Node) -> None:
+        """Rewrite one node whose inputs are done."""
+        if not node.inputs:
+            self.new[node], self.axis[node] = node, None
+            return
+        axes = [self.axis[each] for each in node.inputs]
+        if all(axis is None for axis in axes):
+            inputs = [self.new[each] for each in node.inputs]
+            self.new[node], self.axis[node] = like(node, node.op, inputs, node.spec), None
+            return
+        rule = _RULES.get(type(node.op)) or (_map if isinstance(node.op, MAPS) else None)
+        if rule is None:
+            raise NotSplitError(f"{node.op.name} may mix examples")
+        self.new[node], self.axis[node] = rule(self, node, axes)
+
+
+Rewritten = tuple[Node, int | None]
+
+
+def _first(axes: Sequence[int | None]) -> int:
+    return next(axis for axis in axes if axis is not None)
+
+
+def _map(cutter: _Cutter, node: Node, axes: Sequence[int | None]) -> Rewritten:
+    axis = _first(axes)
+    return like(node, node.op, [cutter.cut(each, axis) for each in node.inputs]), axis
+
+
+def _broadcast_to(cutter: _Cutter, node: Node, axes: Sequence[int | None]) -> Rewritten:
+    axis = _first(axes)
+    if len(node.spec.shape) != len(node.inputs[0].spec.shape):
+        raise NotSplitError("an array that depends on the batch is repeated")
+    return like(node, BroadcastTo(cutter.shape(node.spec.shape, axis)), [cutter.new[node.inputs[0]]]), axis
+
+
+def _reshape(cutter: _Cutter, node: Node, axes: Sequence[int | None]) -> Rewritten:
+    axis, (x,) = _first(axes), node.inputs
+    before = 1
+    for length in x.spec.shape[:axis]:
+        before *= length
+    lead, place = 1, 0
+    while place < len(node.spec.shape) and lead < before:
+        lead *= node.spec.shape[place]
+        place += 1
+    while place < len(node.spec.shape) and node.spec.shape[place] == 1 != cutter.total:
+        place += 1
+    if lead != before or place == len(node.spec.shape) or node.spec.shape[place] != cutter.total:
+        raise NotSplitError("a reshape joins the batch with another axis")
+    return like(node, Reshape(cutter.shape(node.spec.shape, place)), [cutter.new[x]]), place
+
+
+def _permute(cutter: _Cutter, node: Node, axes: Sequence[int | None]) -> Rewritten:
+    assert isinstance(node.op, Permute)
+    return like(node, node.op, [cutter.new[node.inputs[0]]]), node.op.dims.index(_first(axes))
+
+
+def _reduction(cutter: _Cutter, node: Node, axes: Sequence[int | None]) -> Rewritten:
+    op, axis, (x,) = node.op, _first(axes), node.inputs
+    assert isinstance(op, Reduction)
+    if axis not in op.dims:
+        if not op.keepdim:
+            axis -= sum(dim < axis for dim in op.dims)
+        return like(node, op, [cutter.new[x]]), axis
+    if not isinstance(op, Sum | Mean):
+        raise NotSplitError(f"{op.name} over the batch")
+    total = like(node, AllReduce(), [like(node, Sum(op.dims, op.keepdim), [cutter.new[x]])])
+    if isinstance(op, Sum):
+        return total, None
+    share = Full(1 / op.count(x.spec.shape), node.spec.shape, node.spec.dtype)
+    return like(node, Mul(), [total, like(node, share, (), node.spec)]), None
+
+
+def _matmul(cutter: _Cutter, node: Node, axes: Sequence[int | None]) -> Rewritten:
+    (a, b), last = axes, len(node.spec.shape) - 1
+    left, right = node.inputs
+    if a == last - 1 and b is None:
+        return like(node, node.op, [cutter.new[left], cutter.new[right]]), last - 1
+    if b == last and a is None:
+        return like(node, node.op, [cutter.new[left], cutter.new[right]]), last
+    if a == last and b == last - 1:
+        return like(node, AllReduce(), [like(node, node.op, [cutter.new[left], cutter.new[right]])]), None
+    axis = _first(axes)
+    if axis < last - 1 and all(each in (None, axis) for each in axes):
+        inputs = [new if cutter.axis[each] is None and each.spec.shape[axis] == 1 else cutter.cut(each, axis)
+                  for each, new in ((left, cutter.new[left]), (right, cutter.new[right]))]  # fmt: skip
+        return like(node, node.op, inputs), axis
+    raise NotSplitError("a product in which examples meet")
+
+
+def _arranged(cutter: _Cutter, node: Node, axes: Sequence[int | None]) -> Rewritten:
+    assert isinstance(node.op, Arranged)
+    inputs = [cutter.new[each] for each in node.inputs]
+    if isinstance(node.op.op, Conv | ConvTranspose):
+        if axes != [0, None]:
+            raise NotSplitError("a convolution whose kernel depends on the batch")
+        return like(node, node.op, inputs), 0
+    inputs = [cutter.cut(each, 0) for each in node.inputs]
+    if isinstance(node.op.op, ConvWeight):
+        return like(node, AllReduce(), [like(node, node.op, inputs)]), None
+    return like(node, node.op, inputs), 0
+
+
+def _along(cutter: _Cutter, node: Node, axes: Sequence[int | None]) -> Rewritten:
+    axis, op = _first(axes), node.op
+    dims = op.dims if isinstance(op, Reduction | Flip) else (op.dim,)  # type: ignore[attr-defined]
+    if axis in dims:
+        raise NotSplitError(f"{op.name} along the batch")
+    if isinstance(op, AddAlongDim):
+        op = replace(op, shape=cutter.shape(op.shape, axis))
+    return like(node, op, [cutter.cut(each, axis) for each in node.inputs]), axis
+
+
+def _pad(cutter: _Cutter, node: Node, axes: Sequence[int | None]) -> Rewritten:
+    assert isinstance(node.op, Pad)
+    axis = _first(axes)
+    if any(node.op.widths[axis]):
+        raise NotSplitError("the batch is padded")
+    return like(node, node.op, [cutter.new[node.inputs[0]]]), axis
+
+
+def _index(cutter: _Cutter, node: Node, axes: Sequence[int | None]) -> Rewritten:
+    op, axis = node.op, _first(axes)
+    assert isinstance(op, Index | IndexAdd)
+    every = Range(0, cutter.total, 1)
+    if len(node.inputs) > 1 or not all(isinstance(each, Range) for each in op.key) or op.key[axis] != every:
+        raise NotSplitError("examples are picked out of the batch")
+    key = (*op.key[:axis], Range(0, cutter.length, 1), *op.key[axis + 1 :])
+    new = Index(key) if isinstance(op, Index) else IndexAdd(key, cutter.shape(op.shape, axis))
+    return like(node, new, [cutter.new[node.inputs[0]]]), axis
+
+
+_RULES: dict[type[Operation], Callable[[_Cutter, Node, Sequence[int | None]], Rewritten]] = {
+    AddAlongDim: _along, Arranged: _arranged, BroadcastTo: _broadcast_to, Cat: _along, Flip: _along, Index: _index,
+    IndexAdd: _index, LogSoftmax: _along, LogSumExp: _along, MatMul: _matmul, Mean: _reduction, Pad: _pad,
+    Permute: _permute, Reshape: _reshape, Sum: _reduction, TakeAlongDim: _along,
+}  # fmt: skip
+
+
+def _part(graph: Graph, total: int, start: int, stop: int) -> Part:
+    cutter = _Cutter(total, start, stop)
+    cut: list[int | None] = []
+    for node in graph.arguments:
+        if node.spec.shape and node.spec.shape[0] == total:
+            shape = cutter.shape(node.spec.shape, 0)
+            cutter.new[node], cutter.axis[node] = like(node, node.op, (), Spec(shape, node.spec.dtype)), 0
+            cut.append(0)
+        else:
+            cut.append(None)
+    for node in graph.nodes:
+        if node not in cutter.new:
+            cutter.visit(node)
+    for effect in graph.effects:
+        if effect.kind == "assign" and cutter.axis[graph.results[effect.position]] is not None:
+            raise NotSplitError("a leaf takes numbers that depend on single examples")
+    local = replace(
+        graph,
+        arguments=tuple([cutter.new.get(node, node) for node in graph.arguments]),
+        results=tuple([cutter.new[node] for node in graph.results]),
+    )
+    return Part(local, start, stop, tuple(cut), tuple([cutter.axis[node] for node in graph.results]))

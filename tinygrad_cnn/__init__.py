@@ -24,6 +24,7 @@ from .errors import (
     ShapeError,
     TinygradCnnError,
 )
+from .checkpoint import checkpoint
 from .evaluate import evaluate
 from .io import load, save
 from .mode import detect_nan, no_grad, scope
@@ -37,13 +38,12 @@ from .summary import summary
 
 __all__ = [
     "ArgumentError", "Compiled", "DTypeError", "DeviceError", "Drawing", "GraphError", "ImmutableError", "NanError",
-    "PositionError", "ShapeError", "Tensor", "TinygradCnnError", "abs", "add", "amax", "amin", "argmax",
-    "argmin", "broadcast_to", "cat", "clip", "compile", "concatenate", "data", "detect_nan", "device", "div", "draw",
-    "eq",
-    "erf", "evaluate", "exp", "filters", "flatten", "flip", "ge", "gelu", "grad", "gt", "inspect", "io", "le",
-    "leaky_relu", "load", "log", "log_softmax", "logical_not", "logsumexp", "lt", "matmul", "max", "maximum",
-    "mean", "min", "minimum", "models", "mul", "ne", "neg", "nn", "no_grad", "one_hot", "ops", "optim", "pad",
-    "permute", "pow", "relu", "reshape", "save", "scope", "seed", "sigmoid", "sign", "softmax", "softplus",
+    "PositionError", "ShapeError", "Tensor", "TinygradCnnError", "abs", "add", "amax", "amin", "argmax", "argmin",
+    "broadcast_to", "cat", "checkpoint", "clip", "compile", "concatenate", "data", "detect_nan", "device", "div",
+    "draw", "eq", "erf", "evaluate", "exp", "filters", "flatten", "flip", "ge", "gelu", "grad", "gt", "inspect",
+    "io", "le", "leaky_relu", "load", "log", "log_softmax", "logical_not", "logsumexp", "lt", "matmul", "max",
+    "maximum", "mean", "min", "minimum", "models", "mul", "ne", "neg", "nn", "no_grad", "one_hot", "ops", "optim",
+    "pad", "permute", "pow", "relu", "reshape", "save", "scope", "seed", "sigmoid", "sign", "softmax", "softplus",
     "split", "sqrt", "square", "squeeze", "stack", "std", "sub", "sum", "summary", "symbol", "take_along_dim",
     "tanh", "testing", "train", "transpose", "unsqueeze", "var", "where",
 ]  # fmt: skip

@@ -16,6 +16,7 @@ from collections.abc import Sequence
 from contextlib import nullcontext
 from typing import overload
 
+from .checkpoint import recall
 from .errors import GraphError, ShapeError
 from .graph import Node, topological_order
 from .mode import current_mode, describing, exact_scope, no_grad, recording
@@ -121,6 +122,7 @@ def _gradients(order: list[Node], targets: set[Node], seed: Tensor) -> dict[Node
     output = order[-1]
     table = {output: seed}
     pass_on = _pass_on_in_scope if output.symbolic or current_mode().record else _pass_on
+    forgotten = {node for node in order if node.region is not None and node.region.forgets and not node.symbolic}
     for node in reversed(order):
         gradient = table.pop(node, None)
         if gradient is None:
@@ -128,7 +130,11 @@ def _gradients(order: list[Node], targets: set[Node], seed: Tensor) -> dict[Node
         if node in targets:
             found[node] = gradient
         if node.inputs:
+            if forgotten and not node.symbolic:
+                recall(node)
             pass_on(node, gradient, on_the_way, table)
+        if node in forgotten:
+            node.value = None
     return found
 
 

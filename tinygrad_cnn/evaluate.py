@@ -10,7 +10,7 @@ import numpy as np
 
 from .backend import Array, Device, device_of, get_device, move
 from .errors import DTypeError, GraphError, ShapeError
-from .graph import Node, topological_order
+from .graph import Node, symbolic_order
 from .mode import current_mode
 from .ops.base import SYMBOL, watched
 from .tensor import Tensor, TensorLike
@@ -44,14 +44,14 @@ def evaluate(
     given = {symbol.node: _fitting(symbol, value) for symbol, value in (values or {}).items()}
     devices = {device_of(array).name: device_of(array) for array in given.values()}
     device = next(iter(devices.values())) if devices else get_device()
-    order = topological_order([tensor.node for tensor in wanted])
-    uses = Counter(parent for node in order for parent in node.inputs)
+    order = symbolic_order([tensor.node for tensor in wanted])
+    uses = Counter(parent for node in order if node.symbolic for parent in node.inputs)
     uses.update(tensor.node for tensor in wanted)
 
     arrays: dict[Node, Array] = {}
     for node in order:
         arrays[node] = _value_of(node, arrays, given, device)
-        for parent in node.inputs:
+        for parent in node.inputs if node.symbolic else ():
             uses[parent] -= 1
             if not uses[parent]:
                 del arrays[parent]

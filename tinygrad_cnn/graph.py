@@ -46,11 +46,25 @@ class Spec(NamedTuple):
         return f"{self.shape} {self.dtype}"
 
 
+class Region:
+    """The operations of one checkpoint: their numbers are forgotten, and computed again when a gradient needs them."""
+
+    def __init__(self, of: Region | None = None) -> None:
+        self.of = of or self
+        self.forgets = of is None
+
+    @property
+    def edge(self) -> Region:
+        """Where its results belong, which are not forgotten."""
+        return Region(self)
+
+
 class Node:
     """One call of one operation."""
 
     __slots__ = (
-        "__weakref__", "handle", "inputs", "name", "op", "place", "requires_grad", "scope", "spec", "symbolic", "value",
+        "__weakref__", "handle", "inputs", "name", "op", "place", "region", "requires_grad", "scope", "spec",
+        "symbolic", "value",
     )  # fmt: skip
 
     def __init__(
@@ -64,6 +78,7 @@ class Node:
         scope: str = "",
         place: Place | None = None,
         name: str | None = None,
+        region: Region | None = None,
     ) -> None:
         self.op = op
         self.inputs = inputs
@@ -77,6 +92,8 @@ class Node:
         self.scope = scope
         self.place = place
         self.name = name
+        self.region = region
+        """The checkpoint that the call belongs to."""
         self.handle: ReferenceType[Tensor] | None = None
         """On a leaf that the user made: the tensor that owns it, collects its gradient and may be assigned to."""
 
@@ -118,4 +135,24 @@ def topological_order(outputs: Iterable[Node], differentiable: bool = False) -> 
             for parent in node.inputs[::-1]:
                 if parent not in entered and (parent.requires_grad or not differentiable):
                     stack.append(parent)  # noqa: PERF401 - for one or two inputs a list costs more than it saves
+    return order
+
+
+def symbolic_order(outputs: Iterable[Node]) -> list[Node]:
+    """The symbolic nodes that the outputs rest on, each after its inputs, and the nodes with numbers that they use.
+
+    How those numbers came about is not looked at: a symbolic graph begins where the numbers end.
+    """
+    order: list[Node] = []
+    entered: set[Node] = set()
+    stack = [(node, False) for node in outputs][::-1]
+    while stack:
+        node, done = stack.pop()
+        if done:
+            order.append(node)
+        elif node not in entered:
+            entered.add(node)
+            stack.append((node, True))
+            if node.symbolic:
+                stack.extend([(each, False) for each in node.inputs[::-1]])
     return order

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
     from .compile.trace import Tracer
+    from .graph import Region
 
 
 class Mode(NamedTuple):
@@ -30,6 +31,8 @@ class Mode(NamedTuple):
     """Whether every result is symbolic, those of operations on numbers included: a graph is described, not run."""
     tracer: Tracer | None = None
     """Who takes down the effects of a function that is being compiled."""
+    region: Region | None = None
+    """The checkpoint that operations belong to."""
 
 
 _MODE: ContextVar[Mode] = ContextVar("tinygrad_cnn_mode", default=Mode())  # noqa: B039 - a NamedTuple is immutable
@@ -84,6 +87,13 @@ def tracing(tracer: Tracer) -> Iterator[None]:
 
 
 @contextmanager
+def checkpointing(region: Region) -> Iterator[None]:
+    """Operations made inside belong to a checkpoint."""
+    with _changed(current_mode()._replace(region=region)):
+        yield
+
+
+@contextmanager
 def scope(name: str) -> Iterator[None]:
     """Name the block that operations are made in; scopes nest, and pictures draw each as a box.
 
@@ -99,8 +109,9 @@ def scope(name: str) -> Iterator[None]:
 
 def enter_block(name: str, describe: bool) -> Token[Mode]:
     """What a module does when it is called: a scope, and for symbols :func:`describing`, in one quick step."""
-    record, path, device, watch, described, tracer = current_mode()
-    return _MODE.set(Mode(record, f"{path}/{name}" if path else name, device, watch, described or describe, tracer))
+    record, path, device, watch, described, tracer, region = current_mode()
+    path = f"{path}/{name}" if path else name
+    return _MODE.set(Mode(record, path, device, watch, described or describe, tracer, region))
 
 
 leave_block = _MODE.reset

@@ -14,6 +14,7 @@ from time import perf_counter
 from types import FrameType
 from typing import Any, NamedTuple, Protocol
 
+from .compile import compile
 from .data import DataLoader
 from .errors import ArgumentError
 from .mode import no_grad
@@ -79,6 +80,7 @@ def fit(
     progress: bool = True,
     on_epoch_end: Callable[[Epoch], None] | None = None,
     initial_epoch: int = 0,
+    compiled: bool = False,
 ) -> History:
     """Train a model, and test it after each epoch.
 
@@ -94,6 +96,7 @@ def fit(
         on_epoch_end: called with each finished epoch; what it raises ends the training.
         initial_epoch: how many epochs are done already. Set ``train_loader.epoch`` likewise to go on with the orders
             that an uninterrupted training would have seen.
+        compiled: whether the step is compiled, see :func:`tinygrad_cnn.compile`: the same to rounding, and quicker.
 
     Ctrl-C ends the training after the step (or test) that is running, so the weights are always those of a whole step,
     and then raises ``KeyboardInterrupt`` as usual; a second Ctrl-C does not wait.
@@ -107,7 +110,8 @@ def fit(
     def test() -> Score | None:
         return evaluate(model, test_loader, loss) if test_loader is not None else None
 
-    return repeat(model, step, train_loader, test, epochs, progress, on_epoch_end, initial_epoch)
+    chosen = compile(step) if compiled else step
+    return repeat(model, chosen, train_loader, test, epochs, progress, on_epoch_end, initial_epoch)
 
 
 def take_step(model: Module, optimizer: Optimizer, loss: Loss, inputs: Tensor, *targets: Tensor) -> tuple[Tensor, Any]:

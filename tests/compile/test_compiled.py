@@ -12,6 +12,8 @@ import pytest
 
 import tinygrad_cnn as tg
 from tinygrad_cnn import nn
+from tinygrad_cnn.backend.random import default_generator
+from tinygrad_cnn.compile import plan
 from tinygrad_cnn.errors import ArgumentError, GraphError, PositionError
 
 from .nets import Task
@@ -197,6 +199,14 @@ def test_two_leaves_change_places() -> None:
 # What goes wrong
 
 
+def test_random_numbers_drawn_by_hand_are_refused() -> None:
+    def function(x):
+        return x + tg.Tensor(default_generator.numpy.standard_normal(1))
+
+    with pytest.raises(GraphError, match="draws random numbers"):
+        tg.compile(function)(tg.Tensor([1.0], dtype="float64"))
+
+
 def test_branching_on_numbers_says_where() -> None:
     @tg.compile
     def function(x):
@@ -329,9 +339,7 @@ def test_two_threads_with_one_plan() -> None:
 
 
 def test_two_plans_of_several_parts_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    from tinygrad_cnn.compile import plan
-
-    monkeypatch.setattr(plan, "PARALLEL_MACS", 0)
+    monkeypatch.setattr(plan, "PARALLEL_MACS", 1)
     monkeypatch.setattr(plan.os, "cpu_count", lambda: 2)
     alone = Task("convolutional")
     expected = [alone.step(alone.inputs, alone.labels).item() for _ in range(20)]
@@ -354,6 +362,20 @@ def run_together(works: list[Callable[[], None]]) -> None:
     for thread in threads:
         thread.join(60)
         assert not thread.is_alive()
+
+
+@needs_plans
+def test_numpy_warnings_are_the_callers_choice_in_every_part(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(plan.os, "cpu_count", lambda: 2)
+    monkeypatch.setattr(plan, "PARALLEL_MACS", 1)
+    weight = tg.Tensor(np.full((2, 2), 1e30, dtype="float32"))
+    function = tg.compile(lambda x: x @ weight)
+    x = tg.Tensor(np.full((4, 2), 1e30, dtype="float32"))
+    with np.errstate(over="ignore"):
+        assert np.isinf(function(x).numpy()).all()
+    assert len(function.plan.parts) == 2
+    with np.errstate(over="raise"), pytest.raises(FloatingPointError, match="overflow"):
+        function(x)
 
 
 def test_nan_is_found_inside() -> None:

@@ -16,7 +16,7 @@ TOLERANCE = {"float64": {"rtol": 1e-9, "atol": 1e-9}, "float32": {"rtol": 1e-3, 
 @pytest.fixture(params=[1, 2, 3], ids=lambda parts: f"{parts} parts")
 def parts(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> int:
     """How many parts of the batch are computed at the same time, however small it is."""
-    monkeypatch.setattr(plan_module, "PARALLEL_MACS", 0)
+    monkeypatch.setattr(plan_module, "PARALLEL_MACS", 1)
     monkeypatch.setattr(plan_module.os, "cpu_count", lambda: request.param)
     return int(request.param)
 

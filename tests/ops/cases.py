@@ -16,6 +16,7 @@ import numpy as np
 import tinygrad_cnn as tg
 from tests import oracles as window_oracle
 from tinygrad_cnn import ops
+from tinygrad_cnn.ops import norm
 from tinygrad_cnn.ops.conv import Conv, ConvTranspose, ConvWeight
 from tinygrad_cnn.ops.index import AddAlongDim, Index, IndexAdd
 from tinygrad_cnn.ops.pool import AvgPool, AvgPoolAdjoint, MaxPool, MaxPoolGather, MaxPoolIndices, MaxPoolScatter
@@ -236,6 +237,19 @@ def one_input(name: str, label: str, function: Callable[..., Any], given: Shape,
 REDUCE += [
     one_input("log_softmax", f"along {dim}", partial(ops.log_softmax, dim=dim), given, partial(oracle.log_softmax, dim))
     for given, dim in [((4,), 0), ((2, 3), 1), ((3, 2, 2), 1), ((2, 3), 0), ((2, 1), 1), ((0, 3), 1), ((3, 0), 1)]
+]
+
+NORM = [
+    one_input("standardise", f"over {dims}", function, given, partial(oracle.standardised, dims=dims, eps=0.1))
+    for given, dims, function in [
+        ((2, 3), (1,), partial(norm.layer_norm, normalized_shape=3, eps=0.1)),
+        ((2, 2, 3), (1, 2), partial(norm.layer_norm, normalized_shape=(2, 3), eps=0.1)),
+        ((2, 1), (1,), partial(norm.layer_norm, normalized_shape=1, eps=0.1)),
+        ((0, 3), (1,), partial(norm.layer_norm, normalized_shape=3, eps=0.1)),
+        ((2, 2, 3), (2,), partial(norm.instance_norm, eps=0.1)),
+        ((3, 2), (0,), partial(norm.batch_norm, running_mean=None, running_var=None, eps=0.1)),
+        ((2, 3, 2, 2), (0, 2, 3), partial(norm.batch_norm, running_mean=None, running_var=None, eps=0.1)),
+    ]
 ]
 
 SHAPE = [
@@ -602,4 +616,4 @@ CONSTANTS = [
 LEAVES = ("constant", "symbol")
 """What is given rather than computed, and so is never called."""
 
-CASES: Sequence[Case] = [*ELEMENTWISE, *REDUCE, *SHAPE, *INDEX, *LINALG, *WINDOW, *RESAMPLE, *RANDOM, *CONSTANTS]
+CASES: Sequence[Case] = [*ELEMENTWISE, *REDUCE, *NORM, *SHAPE, *INDEX, *LINALG, *WINDOW, *RESAMPLE, *RANDOM, *CONSTANTS]

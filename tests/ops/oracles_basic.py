@@ -51,6 +51,13 @@ def log_softmax(dim: int, x: np.ndarray) -> np.ndarray:
     return result
 
 
+def standardised(x: np.ndarray, dims: Sequence[int], eps: float) -> np.ndarray:
+    center = reduced(lambda values: sum(values) / len(values), x, dims, keepdim=True)
+    distance = x - center
+    variance = reduced(lambda values: sum(value**2 for value in values) / len(values), distance, dims, keepdim=True)
+    return distance / (variance + eps) ** 0.5
+
+
 def first_largest(values: list[float]) -> int:
     return values.index(max(values))
 

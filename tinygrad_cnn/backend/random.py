@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..errors import ArgumentError
+from ..errors import ArgumentError, GraphError
+from ..mode import current_mode
 
 
 class Generator:
@@ -31,7 +32,17 @@ class Generator:
 
     @property
     def numpy(self) -> np.random.Generator:
-        """NumPy's generator, made at its first use: importing ``numpy.random`` takes as long as half this package."""
+        """NumPy's generator, made at its first use: importing ``numpy.random`` takes as long as half this package.
+
+        Raises :class:`GraphError` while a function is being compiled: numbers drawn there would be the same in every
+        call.
+        """
+        if current_mode().tracer is not None:
+            raise GraphError(
+                "compile",
+                "the function draws random numbers while it is being compiled, which would be the same in every call",
+                fix="draw them outside and pass them as an argument; dropout and its like draw anew in every call",
+            )
         if self._stream is None:
             self._stream = np.random.default_rng(self.seed)
         return self._stream

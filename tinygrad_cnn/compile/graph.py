@@ -90,7 +90,8 @@ def like(node: Node, op: Operation, inputs: Sequence[Node], spec: Spec | None = 
     """A call of ``op`` that belongs to the same block and line of the user's program as ``node``."""
     inputs = tuple(inputs)
     spec = op.infer(*[each.spec for each in inputs]) if spec is None else spec
-    return Node(op, inputs, spec, node.value if not inputs else None, False, True, node.scope, node.place, node.name)
+    value = None if inputs else node.value
+    return Node(op, inputs, spec, value, False, True, node.scope, node.place, node.name, node.region)
 
 
 def run(graph: Graph, arguments: Sequence[Array]) -> list[Array]:

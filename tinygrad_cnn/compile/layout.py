@@ -24,6 +24,7 @@ from ..ops.random import Dropout
 from ..ops.reduce import Reduction
 from ..ops.shape import BroadcastTo, Cat, Pad, Permute
 from .graph import Graph, like
+from .recompute import Hold
 
 Dims = tuple[int, ...]
 
@@ -92,6 +93,8 @@ def _wishes(node: Node) -> tuple[list[Dims], Dims] | None:
 
 def _together(node: Node) -> list[Node]:
     """The inputs that are stored as the node is."""
+    if isinstance(node.op, Hold):
+        return [node.inputs[0]]
     if isinstance(node.op, MAPS) or _turned(node.op, tuple(range(len(node.spec.shape)))) is not None:
         axes = len(node.spec.shape)
         return list(node.inputs) if all(len(each.spec.shape) == axes for each in node.inputs) else []
@@ -100,7 +103,7 @@ def _together(node: Node) -> list[Node]:
 
 def _turned(op: Operation, dims: Dims) -> Operation | None:
     """An operation that names axes or lengths, for inputs and an output stored in the order ``dims``."""
-    if isinstance(op, Reduction):
+    if isinstance(op, Reduction) and op.keepdim:
         return replace(op, dims=tuple(sorted([dims.index(each) for each in op.dims])))
     if isinstance(op, BroadcastTo):
         return BroadcastTo(_arrange(op.shape, dims)) if len(op.shape) == len(dims) else None
@@ -211,6 +214,8 @@ def _stored(node: Node, groups: _Groups, stored: dict[Node, Node], given: set[No
             return constant
         if node in given:
             return like(node, op, (), spec)
+        if isinstance(op, Hold):
+            return like(node, op, [_as(stored, groups, node.inputs[0], dims), stored[node.inputs[1]]], spec)
         if _together(node):
             inputs = [_as(stored, groups, each, dims) for each in node.inputs]
             return like(node, _turned(op, dims) or op, inputs, spec)

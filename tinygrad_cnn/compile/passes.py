@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from ..graph import Node
+from .fold import fold_scales
 from .fuse import fuse
 from .graph import Graph
 from .layout import arrange
+from .recompute import recompute
 from .simplify import apply_algebra, fold_constants, merge_equal
 from .split import NotSplitError, Part, split
 
@@ -25,7 +27,7 @@ def on_results(rule: Callable[[Sequence[Node]], list[Node]]) -> Pass:
 
 
 SIMPLIFY: tuple[Pass, ...] = (on_results(merge_equal), on_results(fold_constants), on_results(apply_algebra))
-PASSES: tuple[Pass, ...] = (*SIMPLIFY, *SIMPLIFY, arrange, *SIMPLIFY)
+PASSES: tuple[Pass, ...] = (*SIMPLIFY, on_results(recompute), on_results(fold_scales), *SIMPLIFY, arrange, *SIMPLIFY)
 """What is done before the batch is split; nodes are fused afterwards."""
 
 

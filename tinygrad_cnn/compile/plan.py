@@ -20,7 +20,7 @@ from .numpy.executor import Program, bind
 from .passes import divide, optimise
 
 PARALLEL_MACS = 10_000_000
-"""From so many multiply-adds on, dividing a step between two threads is worth their meetings."""
+"""A part of the batch has at least half so many multiply-adds, or the meetings of the parts would cost too much."""
 
 
 class Plan:
@@ -34,7 +34,7 @@ class Plan:
         self.macs = sum(count_macs(node) for node in traced.nodes)
         """Multiply-adds of one run."""
         if parts is None:
-            parts = (os.cpu_count() or 1) if self.macs >= PARALLEL_MACS and one_blas_thread.possible else 1
+            parts = min(os.cpu_count() or 1, 2 * self.macs // PARALLEL_MACS) if one_blas_thread.possible else 1
         self.parts, self.whole_because = divide(self.graph, parts)
         self.programs: list[Program]
         self.programs, self.states, self._copies = bind(self.parts)

@@ -10,17 +10,18 @@ from __future__ import annotations
 import heapq
 from dataclasses import dataclass
 
-from ..graph import Node
+from ..graph import Node, topological_order
 from ..ops.index import Index
 from ..ops.shape import BroadcastTo, Permute, Reshape
 from .fuse import Fused
 from .graph import Graph
+from .recompute import Hold
 from .split import AllReduce, Rows
 
 SMALL = 64
 """Results with so many numbers at most are computed by every part for itself."""
 
-VIEWS = (Reshape, Permute, BroadcastTo, Index, Rows)
+VIEWS = (Reshape, Permute, BroadcastTo, Index, Rows, Hold)
 """Operations that show an array in another way, where they can."""
 
 
@@ -38,7 +39,7 @@ class Schedule:
 
 def schedule(graph: Graph, part: int = 0, parts: int = 1) -> Schedule:
     """The phases of one part of a plan."""
-    order = graph.nodes
+    order = _short_ways_first(graph)
     late = _late(graph, order)
     early = _sums_last([node for node in order if node not in late])
     phases: list[list[Node]] = [[]]
@@ -53,6 +54,17 @@ def schedule(graph: Graph, part: int = 0, parts: int = 1) -> Schedule:
     owned = _owned(graph, [node for node in order if node in late], part, parts)
     phases.append(owned)
     return Schedule(tuple([tuple(phase) for phase in phases]))
+
+
+def _short_ways_first(graph: Graph) -> list[Node]:
+    """All nodes, those first that results need which are soon done.
+
+    So the gradient of a layer's weights is computed when the backward pass comes by, and what it reads is free again.
+    """
+    steps: dict[Node, int] = {}
+    for node in graph.nodes:
+        steps[node] = 1 + max([steps[each] for each in node.inputs], default=0)
+    return topological_order(sorted(graph.results, key=steps.__getitem__))
 
 
 def _late(graph: Graph, order: list[Node]) -> set[Node]:

@@ -16,6 +16,7 @@ from ..graph import Node
 from ..ops.base import CONSTANT, Constant, Full
 from ..ops.elementwise import Add, Cast, Detach, Div, Mul, Neg, Sub
 from ..ops.linalg import MatMul
+from ..ops.norm import Standardise
 from ..ops.random import Uniform
 from ..ops.reduce import AMax, AMin, LogSumExp, Mean, Reduction, Sum
 from ..ops.shape import BroadcastTo, Permute, Reshape
@@ -183,6 +184,15 @@ def _permute(node: Node) -> Node:
     return node
 
 
+def _standardise(node: Node) -> Node:
+    """Now that its gradient has been taken, it is a difference and a quotient."""
+    x, center, scale = [
+        each if each.spec.shape == node.spec.shape else like(node, BroadcastTo(node.spec.shape), (each,))
+        for each in node.inputs
+    ]
+    return like(node, Div(), (like(node, Sub(), (x, center)), scale), node.spec)
+
+
 RULES: dict[type, Callable[[Node], Node]] = {
     Add: _add,
     BroadcastTo: _broadcast_to,
@@ -193,6 +203,7 @@ RULES: dict[type, Callable[[Node], Node]] = {
     Neg: _neg,
     Permute: _permute,
     Reshape: _reshape,
+    Standardise: _standardise,
     Sub: _sub,
     **dict.fromkeys((AMax, AMin, LogSumExp, Mean, Sum), _reduction),
 }

@@ -22,10 +22,11 @@ from ..ops.conv import Conv, ConvTranspose, ConvWeight
 from ..ops.elementwise import Mul
 from ..ops.index import AddAlongDim, Index, IndexAdd, Range, TakeAlongDim
 from ..ops.linalg import MatMul
-from ..ops.reduce import LogSoftmax, LogSumExp, Mean, Reduction, Sum
+from ..ops.reduce import AMax, AMin, LogSoftmax, LogSumExp, Mean, Reduction, Sum
 from ..ops.shape import BroadcastTo, Cat, Flip, Pad, Permute, Reshape
 from .graph import Graph, like
 from .layout import MAPS, Arranged
+from .recompute import Hold
 
 
 @dataclass(frozen=True)
@@ -153,6 +154,10 @@ def _map(cutter: _Cutter, node: Node, axes: Sequence[int | None]) -> Rewritten:
     return like(node, node.op, [cutter.cut(each, axis) for each in node.inputs]), axis
 
 
+def _hold(cutter: _Cutter, node: Node, axes: Sequence[int | None]) -> Rewritten:
+    return like(node, node.op, [cutter.new[each] for each in node.inputs]), axes[0]
+
+
 def _broadcast_to(cutter: _Cutter, node: Node, axes: Sequence[int | None]) -> Rewritten:
     axis = _first(axes)
     if len(node.spec.shape) != len(node.inputs[0].spec.shape):
@@ -257,9 +262,10 @@ def _index(cutter: _Cutter, node: Node, axes: Sequence[int | None]) -> Rewritten
 
 
 _RULES: dict[type[Operation], Callable[[_Cutter, Node, Sequence[int | None]], Rewritten]] = {
-    AddAlongDim: _along, Arranged: _arranged, BroadcastTo: _broadcast_to, Cat: _along, Flip: _along, Index: _index,
-    IndexAdd: _index, LogSoftmax: _along, LogSumExp: _along, MatMul: _matmul, Mean: _reduction, Pad: _pad,
-    Permute: _permute, Reshape: _reshape, Sum: _reduction, TakeAlongDim: _along,
+    AMax: _reduction, AMin: _reduction, AddAlongDim: _along, Arranged: _arranged, BroadcastTo: _broadcast_to,
+    Cat: _along, Flip: _along, Hold: _hold, Index: _index, IndexAdd: _index, LogSoftmax: _along, LogSumExp: _along,
+    MatMul: _matmul, Mean: _reduction, Pad: _pad, Permute: _permute, Reshape: _reshape, Sum: _reduction,
+    TakeAlongDim: _along,
 }  # fmt: skip
 
 

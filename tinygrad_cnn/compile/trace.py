@@ -17,7 +17,7 @@ import numpy as np
 
 from ..backend import Array
 from ..errors import GraphError
-from ..graph import Node, Spec
+from ..graph import Node, Spec, symbolic_order
 from ..mode import tracing
 from ..ops.base import CONSTANT, SYMBOL, Full
 from ..ops.elementwise import Detach
@@ -195,7 +195,7 @@ def _states(
     states: list[State] = []
     replaced: dict[Node, Node] = {}
     by_leaf: dict[int, Node] = {}
-    order = _described(results)
+    order = symbolic_order(results)
     outside = {node for node in order if not node.symbolic}
     led_there = {each for node in order if not isinstance(node.op, Detach) for each in node.inputs if each in outside}
     for node in order:
@@ -234,23 +234,6 @@ def _states(
     return states, replaced
 
 
-def _described(results: list[Node]) -> list[Node]:
-    """The nodes that the function made, each after its inputs, and those with numbers that they use directly."""
-    order: list[Node] = []
-    entered: set[Node] = set()
-    stack = [(node, False) for node in reversed(results)]
-    while stack:
-        node, done = stack.pop()
-        if done:
-            order.append(node)
-        elif node not in entered:
-            entered.add(node)
-            stack.append((node, True))
-            if node.symbolic:
-                stack.extend([(each, False) for each in reversed(node.inputs)])
-    return order
-
-
 def _numbers_of(leaf: Tensor) -> Array:
     return leaf.array
 
@@ -262,7 +245,7 @@ def _gradient_of(leaf: Tensor) -> Array:
 
 def _replace_leaves(results: list[Node], replaced: dict[Node, Node]) -> list[Node]:
     new = dict(replaced)
-    for node in _described(results):
+    for node in symbolic_order(results):
         if node not in new:
             new[node] = like(node, node.op, [new[each] for each in node.inputs], node.spec) if node.inputs else node
     return [new[node] for node in results]

@@ -84,7 +84,7 @@ def apply(op: Operation, *inputs: Tensor, like: Tensor | None = None) -> Tensor:
 
     Raises what ``op.infer`` raises; :class:`DeviceError` when the inputs live on different devices.
     """
-    record, scope, _, detect_nan, describe, _ = current_mode()
+    record, scope, _, detect_nan, describe, _, region = current_mode()
     nodes, specs, arrays = [], [], []
     symbolic = describe or (like is not None and like.node.symbolic)
     requires_grad = False
@@ -104,7 +104,7 @@ def apply(op: Operation, *inputs: Tensor, like: Tensor | None = None) -> Tensor:
         for node, array in zip(nodes, arrays, strict=True):
             if array is not None and node.value is None and not node.symbolic:
                 node.value = array  # numbers that were computed outside and that the graph will need when it runs
-        node = Node(op, tuple(nodes), spec, None, requires_grad, True, scope, user_place(2))
+        node = Node(op, tuple(nodes), spec, None, requires_grad, True, scope, user_place(2), None, region)
         return Tensor._from_node(node, None)
 
     kind = type(arrays[0]) if arrays else None
@@ -119,7 +119,12 @@ def apply(op: Operation, *inputs: Tensor, like: Tensor | None = None) -> Tensor:
     if not requires_grad:
         return Tensor._from_node(Node(CONSTANT, (), spec, array), array)
 
-    node = Node(op, tuple(nodes), spec, None, True, False, scope, user_place(2))
+    node = Node(op, tuple(nodes), spec, None, True, False, scope, user_place(2), None, region)
+    if region is not None:  # all that it needs to begin anew, and nothing else
+        for parent, given in zip(nodes, arrays, strict=True):
+            if parent.value is None and (parent.region is None or not parent.region.forgets):
+                parent.value = given
+        return Tensor._from_node(node, array)
     for parent, reads in zip(nodes, op.keeps):  # noqa: B905 - `keeps` may be shorter: the rest reads nothing
         if parent.requires_grad:
             for read in reads:

@@ -11,15 +11,43 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
 
+from ..backend import Array
 from ..errors import ArgumentError, ShapeError
+from ..graph import Spec
 from ..mode import no_grad, scope
 from ..tensor import Tensor, TensorLike
-from .base import as_tensor
+from .base import OUTPUT, Gradient, Operation, apply, as_tensor
 from .elementwise import add, div, mul, pow, sqrt, square, sub
 from .pool import avg_pool2d
 from .reduce import mean
 from .shape import pad, reshape
+
+
+@dataclass(frozen=True)
+class Standardise(Operation):
+    """``(x - center) / scale``, where these are the mean of ``x`` over some axes and the root of its variance.
+
+    Gradient: ``(grad - mean(grad) - y * mean(grad * y)) / scale``. That is the whole gradient in ``x``, what flows
+    through mean and variance included, so these two get none. (Ioffe and Szegedy, 2015, section 3, collected)
+    """
+
+    dims: tuple[int, ...]
+    name = "standardise"
+    keeps = ((2, OUTPUT),)
+
+    def infer(self, x: Spec, center: Spec, scale: Spec) -> Spec:
+        return x
+
+    def forward(self, xp: Any, x: Array, center: Array, scale: Array) -> Array:
+        return (x - center) / scale
+
+    def vjp(self, grad: Tensor, output: Tensor, x: Tensor, center: Tensor, scale: Tensor) -> tuple[Gradient, ...]:
+        along = mean(grad, self.dims, keepdim=True)
+        tilt = mean(mul(grad, output), self.dims, keepdim=True)
+        return div(sub(sub(grad, along), mul(output, tilt)), scale), None, None
 
 
 def batch_norm(
@@ -69,8 +97,7 @@ def batch_norm(
                 fix="use a larger batch, or model.eval() for single examples",
             )
         center = mean(x, dims, keepdim=True)
-        distance = sub(x, center)
-        variance = mean(square(distance), dims, keepdim=True)
+        variance = mean(square(sub(x, center)), dims, keepdim=True)
         if training and count and running_mean is not None and running_var is not None:
             with no_grad(), scope("statistics"):
                 unbiased = mul(variance.detach(), count / (count - 1))
@@ -80,9 +107,8 @@ def batch_norm(
         assert running_mean is not None
         assert running_var is not None
         distance = sub(x, reshape(running_mean, per_channel))
-        variance = reshape(running_var, per_channel)
-    scale = sqrt(add(variance, eps))
-    return _scaled(div(distance, scale), weight, bias)
+        return _scaled(div(distance, sqrt(add(reshape(running_var, per_channel), eps))), weight, bias)
+    return _scaled(apply(Standardise(tuple(dims)), x, center, sqrt(add(variance, eps))), weight, bias)
 
 
 def layer_norm(
@@ -194,15 +220,14 @@ def instance_norm(
             expected="two or more values in each channel of a sample", fix="use a larger image, or batch_norm",
         )  # fmt: skip
     center = mean(x, dims, keepdim=True)
-    distance = sub(x, center)
-    variance = mean(square(distance), dims, keepdim=True)
+    variance = mean(square(sub(x, center)), dims, keepdim=True)
     if running_mean is not None and running_var is not None and x.numel():
         with no_grad(), scope("statistics"):
             unbiased = mul(variance.detach(), count / (count - 1))
             for running, now in ((running_mean, center.detach()), (running_var, unbiased)):
                 average = mean(reshape(now, x.shape[:2]), 0)
                 running.assign(add(mul(running, 1 - momentum), mul(average, momentum)))
-    return _scaled(div(distance, sqrt(add(variance, eps))), weight, bias)
+    return _scaled(apply(Standardise(tuple(dims)), x, center, sqrt(add(variance, eps))), weight, bias)
 
 
 def local_response_norm(
@@ -250,8 +275,9 @@ def _check_channels(name: str, x: Tensor, **leaves: Tensor | None) -> None:
 
 def _standardised(x: Tensor, dims: Sequence[int], eps: float) -> Tensor:
     """With mean 0 and variance 1 over the axes ``dims``."""
-    distance = sub(x, mean(x, list(dims), keepdim=True))
-    return div(distance, sqrt(add(mean(square(distance), list(dims), keepdim=True), eps)))
+    center = mean(x, list(dims), keepdim=True)
+    variance = mean(square(sub(x, center)), list(dims), keepdim=True)
+    return apply(Standardise(tuple(dims)), x, center, sqrt(add(variance, eps)))
 
 
 def _scaled(x: Tensor, weight: Tensor | None, bias: Tensor | None) -> Tensor:

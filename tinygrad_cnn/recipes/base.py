@@ -54,6 +54,8 @@ class Recipe:
     be, so a training that is resumed, or made longer, goes on as if it had never stopped."""
     loss_name: ClassVar[str] = "mean cross entropy (nats)"
     """For the axis of the curves."""
+    compiled: ClassVar[bool] = True
+    """Whether the step can be compiled. One that draws random numbers by itself cannot."""
     augment: ClassVar[Augment | None] = None
     """Changes the training images at random."""
 

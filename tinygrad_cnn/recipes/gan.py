@@ -48,6 +48,7 @@ class GAN(Recipe):
     data = f"1,437 of scikit-learn's handwritten digits, {SIZE}x{SIZE} pixels, without their labels"
     epochs = 32
     batch_size = 64
+    compiled = False  # the noise is drawn in the step
     lr = 0.0005
     lr_decay = 0.98
     loss_name = "discriminator's cross entropy (nats)"

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from ..backend import device
 from ..backend.random import seed
+from ..compile import compile
 from ..data.loader import DataLoader
 from ..errors import ArgumentError, TinygradCnnError
 from ..extras import MissingPackageError
@@ -34,6 +35,7 @@ class Wishes:
     seed: int | None = None
     device: str = "cpu"
     resume: bool = False
+    eager: bool = False
 
 
 def train(kind: type[Recipe], wishes: Wishes) -> Run:
@@ -46,7 +48,7 @@ def train(kind: type[Recipe], wishes: Wishes) -> Run:
     with device(wishes.device), _one_thread():
         run, recipe = _prepare(kind, wishes)
         try:
-            _fit(run, recipe)
+            _fit(run, recipe, compiled=recipe.compiled and not wishes.eager)
             recipe.model.eval()
             result = recipe.measure()
             with no_grad():
@@ -70,8 +72,8 @@ def train(kind: type[Recipe], wishes: Wishes) -> Run:
 def _one_thread() -> AbstractContextManager[object]:
     """Matrix products on one processor: at this size more gain little, and lose much where others are at work.
 
-    So a seed also gives the same numbers whatever the number of processors. Does nothing without threadpoolctl,
-    which comes with scikit-learn.
+    So without compiling a seed gives the same numbers whatever the number of processors; a compiled step divides the
+    batch between them, and is the same to rounding. Does nothing without threadpoolctl, which comes with scikit-learn.
     """
     try:
         limits: AbstractContextManager[object] = importlib.import_module("threadpoolctl").threadpool_limits(1)
@@ -112,7 +114,7 @@ def _prepare(kind: type[Recipe], wishes: Wishes) -> tuple[Run, Recipe]:
     return run, recipe
 
 
-def _fit(run: Run, recipe: Recipe) -> None:
+def _fit(run: Run, recipe: Recipe, compiled: bool) -> None:
     settings = run.settings
     _begin_epoch(run, recipe)
     if len(run.epochs) == run.planned_epochs:
@@ -140,8 +142,9 @@ def _fit(run: Run, recipe: Recipe) -> None:
         run.save(recipe.model, recipe.optimizers)
         _begin_epoch(run, recipe)
 
+    step = compile(recipe.step) if compiled else recipe.step
     repeat(
-        recipe.model, recipe.step, loader, recipe.test, run.planned_epochs, on_epoch_end=after_epoch,
+        recipe.model, step, loader, recipe.test, run.planned_epochs, on_epoch_end=after_epoch,
         initial_epoch=len(run.epochs),
     )  # fmt: skip
 

@@ -12,6 +12,8 @@ from _thread import allocate_lock
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import numpy as np
+
 Phases = Sequence[Sequence[Sequence[Callable[[], Any]]]]
 """The calls of each part, phase by phase."""
 Blame = Callable[[int, Any, BaseException], None]
@@ -42,6 +44,7 @@ class Crew:
             work = self._work
             assert work is not None
             work(part)
+            del work  # it holds the plan's memory
             self._here[part].release()
 
     def run(self, phases: Phases, blame: Blame) -> None:
@@ -52,8 +55,13 @@ class Crew:
         """
         self._errors = [None] * self.parts
         count = len(phases[0])
+        warnings = np.geterr()  # what the caller chose; a thread has its own
 
         def work(part: int) -> None:
+            with np.errstate(**warnings):
+                through(part)
+
+        def through(part: int) -> None:
             for phase in range(count):
                 if phase:
                     self._meet(part)
@@ -73,6 +81,7 @@ class Crew:
         work(0)
         for part in range(1, self.parts):
             self._wait(self._here[part])
+        self._work = None
         for error in self._errors:
             if error is not None:
                 raise error

@@ -6,6 +6,7 @@ kept. Then each node is bound to calls on these arrays.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -25,6 +26,7 @@ from ..fuse import Fused, copy_of
 from ..graph import Graph, like, rewrite
 from ..layout import Arranged
 from ..memory import Life, place
+from ..recompute import without_hold
 from ..schedule import VIEWS, Schedule, is_large, schedule
 from ..split import AllReduce, Part, Rows
 from .loops import blocked_calls, reduction_calls, tail_of
@@ -117,6 +119,8 @@ class Binder:
         self.arrays: dict[Node, np.ndarray] = {}
         self.images: dict[Node, Image] = {}
         self.other_bytes = 0
+        self._padded: dict[Any, list[tuple[float, np.ndarray]]] = {}
+        """By size, margin and type: arrays with a margin, and until when each is in use."""
         self.margins = _margins(self.order)
         self.sums = [node for node in self.graph.nodes if isinstance(node.op, AllReduce)]
         for node in self.graph.arguments:
@@ -192,7 +196,7 @@ class Binder:
             if node in self.in_place:
                 self.arrays[node] = self.arrays[self.in_place[node]]
             elif any(map(any, self.margins.get(node, ()))):
-                self._with_margin(node)
+                self._with_margin(node, position, last_use.get(node, position))
             else:
                 nodes.append(node)
                 size = node.spec.size * node.spec.dtype.itemsize
@@ -203,17 +207,27 @@ class Binder:
             self.arrays[node] = arena[start : start + life.size].view(node.spec.dtype).reshape(node.spec.shape)
         return total
 
-    def _with_margin(self, node: Node) -> None:
+    def _with_margin(self, node: Node, start: float = -math.inf, stop: float = math.inf) -> None:
+        """An array with zeros around it. They stay, so only images of the same size and margin share one."""
         margin = self.margins[node]
         n, *size, c = node.spec.shape
-        whole = empty((n, *[a + s + b for s, (a, b) in zip(size, margin, strict=True)], c), node.spec.dtype)
-        self.other_bytes += whole.nbytes
+        shape = (n, *[a + s + b for s, (a, b) in zip(size, margin, strict=True)], c)
+        pool = self._padded.setdefault((shape, margin, node.spec.dtype), [])
+        free = next((index for index, (until, _) in enumerate(pool) if until < start), None)
+        if free is None:
+            whole = empty(shape, node.spec.dtype)
+            self.other_bytes += whole.nbytes
+            pool.append((stop, whole))
+        else:
+            whole = pool[free][1]
+            pool[free] = (stop, whole)
         inside = whole[(slice(None), *[slice(a, a + s) for s, (a, _) in zip(size, margin, strict=True)])]
         self.arrays[node] = inside
         self.images[node] = Image(inside, whole, margin)
 
     def image(self, node: Node) -> Image:
         """The node's array in its margin."""
+        node = without_hold(node)
         if node not in self.images:
             array = self.arrays[node]
             self.images[node] = Image(array, array, ((0, 0),) * (array.ndim - 2))
@@ -221,6 +235,7 @@ class Binder:
 
     def _lies_apart(self, node: Node) -> bool:
         """Whether the numbers of a node do not lie one after the other."""
+        node = without_hold(node)
         if isinstance(node.op, Permute | BroadcastTo | Index | Rows):
             return True
         if isinstance(node.op, Reshape):
@@ -350,6 +365,7 @@ def _margins(order: Sequence[Node]) -> dict[Node, Pairs]:
     margins: dict[Node, Pairs] = {}
 
     def want(node: Node, pairs: Pairs) -> None:
+        node = without_hold(node)
         old = margins.get(node, ((0, 0),) * len(pairs))
         margins[node] = tuple([(max(a, c), max(b, d)) for (a, b), (c, d) in zip(old, pairs, strict=True)])
 
@@ -386,7 +402,7 @@ def with_copies(graph: Graph) -> Graph:
         if head is None or not isinstance(head[0], Conv | ConvTranspose | ConvWeight):
             return node
         image = head[1][0]
-        if isinstance(image.op, Fused) or image in given:
+        if isinstance(without_hold(image).op, Fused) or without_hold(image) in given:
             return node
         if image not in copies:
             copies[image] = copy_of(image)

@@ -11,7 +11,9 @@ import numpy as np
 from numpy.lib.stride_tricks import as_strided
 
 from ...graph import Node
+from ...ops.base import Full
 from ...ops.reduce import Mean
+from ...ops.shape import BroadcastTo
 from ..fuse import Fused
 from .maps import Call, map_calls
 from .scratch import Scratch
@@ -107,6 +109,9 @@ def reduction_calls(op: Fused, arrays: Arrays, out: np.ndarray, scratch: Scratch
     reduction: Any = tail.op
     (source,) = tail.inputs
     shape, dims, dtype = source.spec.shape, reduction.dims, source.spec.dtype
+    plain = source  # what is repeated before it is added up
+    while isinstance(plain.op, BroadcastTo):
+        plain = plain.inputs[0]
     body = [node for node in op.body if node is not tail]
     read = {each for node in op.body for each in node.inputs}
     used = {key: array for key, array in arrays.items() if key in read}
@@ -120,8 +125,10 @@ def reduction_calls(op: Fused, arrays: Arrays, out: np.ndarray, scratch: Scratch
         rows = slice(start, min(start + step, shape[0]) if shape else 0)
         with scratch.marked():
             parts = {key: _rows(array, rows, len(shape)) for key, array in used.items()}
-            if source in parts:
-                numbers = parts[source]
+            if plain in parts:
+                numbers = parts[plain]
+            elif isinstance(plain.op, Full):
+                numbers = np.asarray(plain.op.value, dtype)
             else:
                 numbers = scratch.take((rows.stop - rows.start, *shape[1:]) if shape else (), dtype)
                 more, flat, target = _flattened(parts, numbers)

@@ -18,6 +18,7 @@ from numpy.lib.stride_tricks import as_strided
 from ...ops.conv import Conv, ConvTranspose, ConvWeight
 from ...ops.pool import AvgPool, AvgPoolAdjoint, MaxPool, MaxPoolScatter
 from ...ops.window import Pairs, Sizes, meeting, offsets
+from . import winograd
 from .maps import Call
 from .scratch import Scratch
 
@@ -133,9 +134,15 @@ def correlate(
     windows: np.ndarray, axes: int, weight: np.ndarray, out: np.ndarray, tail: Tail | None, scratch: Scratch
 ) -> list[Call]:
     """``(N, *P, *K, C) x (*K, C, O) -> (N, *P, O)``: copy some windows, multiply, finish; then the next ones."""
+    calls: list[Call] = []
+    if not weight.flags.c_contiguous:  # a part of another array
+        own = np.empty(weight.shape, weight.dtype)
+        calls.append(partial(np.copyto, own, weight))
+        weight = own
+    if winograd.suits(windows, out.shape[-1]):
+        return calls + _by_tiles(windows, weight, out, tail, scratch)
     gather = _Gather(windows, axes)
     kernel = weight.reshape(gather.row, weight.shape[-1])
-    calls: list[Call] = []
     for images in _chunks(windows.shape[0], gather.bytes_each()):
         scratch.reset()
         copies, matrix = gather.matrix(images, scratch)
@@ -147,6 +154,19 @@ def correlate(
             calls += tail(images, product)
         elif product is not target:
             calls.append(partial(np.copyto, target, product))
+    return calls
+
+
+def _by_tiles(
+    windows: np.ndarray, weight: np.ndarray, out: np.ndarray, tail: Tail | None, scratch: Scratch
+) -> list[Call]:
+    tiles = winograd.Tiles(windows, out.shape[-1])
+    calls, chunks = winograd.products(tiles, weight, scratch)
+    for images, (work, output) in zip(tiles.chunks, chunks, strict=True):
+        target = out[images]
+        calls += [*work, partial(np.copyto, tiles.as_tiles(target), output)]
+        if tail is not None:
+            calls += tail(images, target)
     return calls
 
 
@@ -162,16 +182,8 @@ def conv_calls(
     calls: list[Call] = []
     for g in range(groups):
         part = weight[..., g * o : (g + 1) * o]
-        calls += _strided_weight(windows[..., g * c : (g + 1) * c], axes, part, out[..., g * o : (g + 1) * o], scratch)
+        calls += correlate(windows[..., g * c : (g + 1) * c], axes, part, out[..., g * o : (g + 1) * o], None, scratch)
     return calls + _finish(out, tail, scratch)
-
-
-def _strided_weight(
-    windows: np.ndarray, axes: int, weight: np.ndarray, out: np.ndarray, scratch: Scratch
-) -> list[Call]:
-    """The same for a part of the weight, which is copied first."""
-    own = np.empty(weight.shape, weight.dtype)
-    return [partial(np.copyto, own, weight), *correlate(windows, axes, own, out, None, scratch)]
 
 
 def _finish(out: np.ndarray, tail: Tail | None, scratch: Scratch) -> list[Call]:
@@ -274,6 +286,8 @@ def weight_calls(op: ConvWeight, x: Image, y: np.ndarray, out: np.ndarray, scrat
     windows = x.windows(op.padding, op.kernel, op.stride, op.dilation, y.shape[1:-1])
     c, o = windows.shape[-1] // groups, y.shape[-1] // groups
     calls: list[Call] = []
+    if groups == 1 and winograd.suits(windows, o):
+        return winograd.weight_products(winograd.Tiles(windows, o), y, out, scratch)
     for g in range(groups):
         gather = _Gather(windows[..., g * c : (g + 1) * c], axes)
         total = out[..., g * o : (g + 1) * o]

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from .resident import Runner
 
 EXECUTORS = ("auto", "numpy", "plain")
+ALGORITHMS = ("auto", "windows", "rows", "winograd", "fft")
 MOST_PLANS = 32
 """How many plans there may be for tensors of the same shapes before that is taken for a mistake."""
 
@@ -27,9 +28,9 @@ MOST_PLANS = 32
 class Compiled:
     """A function that runs as a plan. Made by :func:`tinygrad_cnn.compile`."""
 
-    def __init__(self, function: Callable[..., Any], executor: str) -> None:
+    def __init__(self, function: Callable[..., Any], executor: str, convolution: str) -> None:
         functools.update_wrapper(self, function)
-        self.function, self.executor = function, executor
+        self.function, self.executor, self.convolution = function, executor, convolution
         self._runners: dict[Any, list[Runner | PlainRunner]] = {}
         self._last: Runner | PlainRunner | None = None
         self._lock = threading.RLock()
@@ -90,7 +91,9 @@ class Compiled:
             )
             raise
         plain = plain or any(isinstance(node.op, ToDevice) for node in graph.nodes)
-        runner = PlainRunner(graph, form, guards) if plain else Runner(Plan(graph), form, guards)
+        runner = (
+            PlainRunner(graph, form, guards) if plain else Runner(Plan(graph, None, self.convolution), form, guards)
+        )
         runners.append(runner)
         return runner
 
@@ -133,11 +136,13 @@ class Compiled:
 
 
 @overload
-def compile(function: Callable[..., Any], *, executor: str = "auto") -> Compiled: ...
+def compile(function: Callable[..., Any], *, executor: str = "auto", convolution: str = "auto") -> Compiled: ...
 @overload
-def compile(function: None = None, *, executor: str = "auto") -> Callable[[Callable[..., Any]], Compiled]: ...
 def compile(
-    function: Callable[..., Any] | None = None, *, executor: str = "auto"
+    function: None = None, *, executor: str = "auto", convolution: str = "auto"
+) -> Callable[[Callable[..., Any]], Compiled]: ...
+def compile(
+    function: Callable[..., Any] | None = None, *, executor: str = "auto", convolution: str = "auto"
 ) -> Compiled | Callable[[Callable[..., Any]], Compiled]:
     """Compile a function of tensors: it is described once, then only the plan that was made of it runs.
 
@@ -151,6 +156,8 @@ def compile(
             constants, which belong to what the function is compiled for. Returns the same kinds of things.
         executor: ``"numpy"`` for plans of NumPy calls on the CPU; ``"plain"`` to run the graph node by node, on any
             device; ``"auto"`` for the quickest that there is for where the tensors are.
+        convolution: the algorithm for convolutions that it suits: ``"windows"``, ``"rows"``, ``"winograd"``, ``"fft"``;
+            ``"auto"`` takes what should be the quickest for each shape. ``report()`` names what was taken.
 
     What holds inside:
 
@@ -177,8 +184,13 @@ def compile(
             "compile", "there is no such executor", got=f"executor={executor!r}",
             expected="one of " + ", ".join(map(repr, EXECUTORS)),
         )  # fmt: skip
+    if convolution not in ALGORITHMS:
+        raise ArgumentError(
+            "compile", "there is no such algorithm", got=f"convolution={convolution!r}",
+            expected="one of " + ", ".join(map(repr, ALGORITHMS)),
+        )  # fmt: skip
     if function is None:
-        return functools.partial(compile, executor=executor)
+        return functools.partial(compile, executor=executor, convolution=convolution)
     if not callable(function):
         raise ArgumentError("compile", "only functions can be compiled", got=repr(function)[:80], fix="pass a function")
-    return Compiled(function, executor)
+    return Compiled(function, executor, convolution)

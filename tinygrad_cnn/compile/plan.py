@@ -26,7 +26,7 @@ PARALLEL_MACS = 10_000_000
 class Plan:
     """A graph bound to memory."""
 
-    def __init__(self, traced: Graph, parts: int | None = None) -> None:
+    def __init__(self, traced: Graph, parts: int | None = None, convolution: str = "auto") -> None:
         self.traced = traced
         """The graph as the function described it."""
         self.graph = optimise(traced)
@@ -37,7 +37,7 @@ class Plan:
             parts = min(os.cpu_count() or 1, 2 * self.macs // PARALLEL_MACS) if one_blas_thread.possible else 1
         self.parts, self.whole_because = divide(self.graph, parts)
         self.programs: list[Program]
-        self.programs, self.states, self._copies = bind(self.parts)
+        self.programs, self.states, self._copies = bind(self.parts, convolution)
         self._compute = [program.calls[:-1] for program in self.programs]
         self._commit = [program.calls[-1:] for program in self.programs]
         self._limits_blas = one_blas_thread.possible and (len(self.parts) > 1 or self.macs < PARALLEL_MACS)

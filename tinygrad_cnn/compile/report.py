@@ -29,6 +29,8 @@ class Line:
     """How many calls of NumPy it takes."""
     milliseconds: float | None
     """The best of the profiling runs; ``None`` without them."""
+    algorithm: str
+    """How a convolution is computed; else nothing."""
     gflops: float | None
     """Two operations for each multiply-add, in billions for each second; ``None`` where there are none."""
 
@@ -62,7 +64,7 @@ class Report:
                 "" if line.gflops is None else f"{line.gflops:.0f}",
                 str(line.calls),
                 "x".join(map(str, line.shape)) or "1",
-                line.operations,
+                line.operations + (f" ({line.algorithm})" if line.algorithm else ""),
                 line.scope,
             )
             for line in self.lines
@@ -109,9 +111,8 @@ def _line(step: Step, seconds: float | None) -> Line:
         )
         macs = sum(count_macs_stored(each) for each in node.op.steps)
     gflops = 2e-9 * macs / seconds if macs and seconds else None
-    return Line(
-        operations, node.scope, node.spec.shape, len(step.calls), None if seconds is None else 1e3 * seconds, gflops
-    )
+    milliseconds = None if seconds is None else 1e3 * seconds
+    return Line(operations, node.scope, node.spec.shape, len(step.calls), milliseconds, step.algorithm, gflops)
 
 
 def count_macs_stored(node: object) -> int:

@@ -205,8 +205,10 @@ class Adam(Optimizer):
 
     def _begin(self) -> None:
         step = self.state["step"].assign(self.state["step"] + 1.0)
-        self._step_size = self._rate(step.dtype) / (1.0 - self.betas[0] ** step)
-        self._root_correction = sqrt(1.0 - self.betas[1] ** step)
+        # Both corrections are numbers, so they are multiplied first: one pass less over all parameters. (section 2)
+        root_correction = sqrt(1.0 - self.betas[1] ** step)
+        self._step_size = self._rate(step.dtype) * root_correction / (1.0 - self.betas[0] ** step)
+        self._eps = root_correction * self.eps
 
     def _decayed(self, parameter: Tensor, gradient: Tensor) -> tuple[Tensor, Tensor]:
         """The parameter and gradient that the step starts from."""
@@ -219,7 +221,7 @@ class Adam(Optimizer):
         square = self.state[f"exp_avg_sq.{position}"] * second + gradient * gradient * (1 - second)
         self._remember("exp_avg", position, mean)
         self._remember("exp_avg_sq", position, square)
-        denominator = sqrt(square) / self._root_correction.to(parameter.dtype) + self.eps
+        denominator = sqrt(square) + self._eps.to(parameter.dtype)
         parameter.assign(start - mean / denominator * self._step_size.to(parameter.dtype))
 
 

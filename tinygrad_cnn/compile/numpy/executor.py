@@ -29,24 +29,20 @@ from ..memory import Life, place
 from ..recompute import without_hold
 from ..schedule import VIEWS, Schedule, is_large, schedule
 from ..split import AllReduce, Part, Rows
-from .loops import blocked_calls, reduction_calls, tail_of
-from .maps import Call
-from .scratch import Scratch, aligned, empty
-from .windows import (
-    Image,
-    Tail,
-    avg_pool_calls,
+from .convolve import (
     conv_calls,
     conv_margin,
-    max_pool_calls,
-    product_calls,
-    scatter_calls,
-    spread_calls,
+    goes_by_rows,
     takes_phases,
     transpose_margin,
     transposed_calls,
     weight_calls,
-)  # fmt: skip
+)
+from .loops import blocked_calls, product_calls, reduction_calls, tail_of
+from .maps import Call
+from .pools import avg_pool_calls, max_pool_calls, scatter_calls, spread_calls
+from .scratch import Scratch, aligned, empty
+from .windows import Image, Tail
 
 
 @dataclass
@@ -55,6 +51,8 @@ class Step:
 
     node: Node
     calls: list[Call]
+    algorithm: str = ""
+    """How a convolution is computed."""
 
 
 @dataclass
@@ -79,11 +77,11 @@ class Program:
         return self.arena_bytes + self.scratch.nbytes + self.other_bytes
 
 
-def bind(parts: Sequence[Part]) -> tuple[list[Program], list[np.ndarray], list[Call]]:
+def bind(parts: Sequence[Part], algorithm: str = "auto") -> tuple[list[Program], list[np.ndarray], list[Call]]:
     """The programs of all parts, the arrays of the states, and what is done when all parts are through."""
     parts = [Part(with_copies(p.graph), p.start, p.stop, p.arguments, p.results) for p in parts]
     states = [empty(each.node.spec.shape, each.node.spec.dtype) for each in parts[0].graph.states]
-    binders = [Binder(part, index, len(parts), states) for index, part in enumerate(parts)]
+    binders = [Binder(part, index, len(parts), states, algorithm) for index, part in enumerate(parts)]
     programs = [binder.bind(binders) for binder in binders]
     return programs, states, _copies(binders)
 
@@ -111,7 +109,9 @@ def _copies(binders: Sequence[Binder]) -> list[Call]:
 class Binder:
     """Gives every node of one part its array, then every node its calls."""
 
-    def __init__(self, part: Part, index: int, parts: int, states: Sequence[np.ndarray]) -> None:
+    def __init__(self, part: Part, index: int, parts: int, states: Sequence[np.ndarray], algorithm: str) -> None:
+        self.algorithm = algorithm
+        self.algorithms: dict[Node, str] = {}
         self.part, self.graph, self.index, self.parts = part, part.graph, index, parts
         self.schedule: Schedule = schedule(self.graph, index, parts)
         self.order = self.schedule.order
@@ -121,7 +121,7 @@ class Binder:
         self.other_bytes = 0
         self._padded: dict[Any, list[tuple[float, np.ndarray]]] = {}
         """By size, margin and type: arrays with a margin, and until when each is in use."""
-        self.margins = _margins(self.order)
+        self.margins = _margins(self.order, algorithm)
         self.sums = [node for node in self.graph.nodes if isinstance(node.op, AllReduce)]
         for node in self.graph.arguments:
             if any(map(any, self.margins.get(node, ()))):
@@ -144,7 +144,7 @@ class Binder:
                 self.scratch.reset()
                 calls = self._calls(node, binders)
                 if calls:
-                    steps.append(Step(node, calls))
+                    steps.append(Step(node, calls, self.algorithms.get(node, "")))
             phases.append(steps)
         return Program(self.part, phases, self.arrays, self.arena_bytes, self.scratch, self.other_bytes)
 
@@ -299,9 +299,9 @@ class Binder:
             return blocked_calls(op.body, arrays, out, self.scratch)
         outside = dict(zip(op.parameters, node.inputs, strict=True))
         finish = tail_of(op, arrays, out, self.scratch) if len(op.steps) > 1 else None
-        return self._head(head, [outside[each] for each in head.inputs], out, finish)
+        return self._head(node, head, [outside[each] for each in head.inputs], out, finish)
 
-    def _head(self, head: Node, sources: list[Node], out: np.ndarray, tail: Tail | None) -> list[Call]:
+    def _head(self, node: Node, head: Node, sources: list[Node], out: np.ndarray, tail: Tail | None) -> list[Call]:
         scratch = self.scratch
         arrays = [self.arrays[each] for each in sources]
         if isinstance(head.op, MatMul):
@@ -309,11 +309,16 @@ class Binder:
         assert isinstance(head.op, Arranged)
         op = head.op.op
         if isinstance(op, Conv):
-            return conv_calls(op, self.image(sources[0]), arrays[1], out, tail, scratch)
+            calls, name = conv_calls(op, self.image(sources[0]), arrays[1], out, tail, scratch, self.algorithm)
+            self.algorithms[node] = name
+            return calls
         if isinstance(op, ConvTranspose) and takes_phases(op):
-            return transposed_calls(op, self.image(sources[0]), arrays[1], out, tail, scratch)
+            calls, name = transposed_calls(op, self.image(sources[0]), arrays[1], out, tail, scratch, self.algorithm)
+            self.algorithms[node] = name
+            return calls
         if isinstance(op, ConvWeight):
-            calls = weight_calls(op, self.image(sources[0]), arrays[1], out, scratch)
+            calls, name = weight_calls(op, self.image(sources[0]), arrays[1], out, scratch, self.algorithm)
+            self.algorithms[node] = name
         elif isinstance(op, MaxPool):
             return max_pool_calls(op, arrays[0], out, tail, scratch)
         elif isinstance(op, MaxPoolScatter):
@@ -360,7 +365,7 @@ def _arranged(node: Node) -> tuple[Any, list[Node]] | None:
     return head.op.op, [outside[each] for each in head.inputs]
 
 
-def _margins(order: Sequence[Node]) -> dict[Node, Pairs]:
+def _margins(order: Sequence[Node], algorithm: str) -> dict[Node, Pairs]:
     """For each image that windows are taken of, how much margin they need."""
     margins: dict[Node, Pairs] = {}
 
@@ -380,6 +385,8 @@ def _margins(order: Sequence[Node]) -> dict[Node, Pairs]:
         elif isinstance(op, ConvWeight):
             want(sources[0], conv_margin(op, size, op.kernel, sources[1].spec.shape[1:-1]))
         elif isinstance(op, ConvTranspose) and takes_phases(op):
+            if goes_by_rows(op, sources[0].spec, sources[1].spec, algorithm):
+                continue
             want(sources[0], transpose_margin(op, size, sources[1].spec.shape[: len(size)]))
     return margins
 

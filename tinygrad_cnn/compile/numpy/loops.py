@@ -19,7 +19,7 @@ from .maps import Call, map_calls
 from .scratch import Scratch
 from .windows import Tail
 
-BLOCK = 1 << 18
+BLOCK = 1 << 17
 """How many bytes of each array an element-wise kernel works on at a time."""
 
 Arrays = Mapping[Node, np.ndarray]
@@ -160,4 +160,13 @@ def _column_sums(numbers: np.ndarray, out: np.ndarray, scratch: Scratch) -> list
         numbers = flat
     matrix = numbers.reshape(-1, out.size)
     calls.append(partial(np.matmul, np.ones((1, len(matrix)), matrix.dtype), matrix, out.reshape(1, -1)))
+    return calls
+
+
+def product_calls(a: np.ndarray, b: np.ndarray, out: np.ndarray, tail: Tail | None, scratch: Scratch) -> list[Call]:
+    """A matrix product, finished as a whole."""
+    calls: list[Call] = [partial(np.matmul, a, b, out)]
+    if tail is not None:
+        scratch.reset()
+        calls += tail(slice(0, out.shape[0]), out)
     return calls

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 
 import numpy as np
 
@@ -48,6 +49,18 @@ class Scratch:
             start = 0
         self._used = start + -(-size // ALIGNMENT) * ALIGNMENT
         return self._memory[start : start + size].view(dtype).reshape(shape)
+
+
+def copy_runs(target: np.ndarray, source: np.ndarray) -> Callable[[], object]:
+    """The call that copies arrays whose last axis is a run of memory in both: each run as one large element.
+
+    For runs of a few numbers that is several times quicker than number by number.
+    """
+    run = target.shape[-1] * target.itemsize if target.ndim else 0
+    if run > target.itemsize and target.strides[-1] == source.strides[-1] == target.itemsize:
+        whole = np.dtype(f"V{run}")
+        return partial(np.copyto, target.view(whole), source.view(whole))
+    return partial(np.copyto, target, source)
 
 
 def aligned(size: int) -> np.ndarray:

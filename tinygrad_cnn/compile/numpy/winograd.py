@@ -37,13 +37,17 @@ _A = np.array([[1, 1, 1, 1, 1, 0], [0, 1, -1, 2, -2, 0], [0, 1, 1, 4, 4, 0], [0,
 TO_TILES, TO_KERNEL, TO_OUTPUT = (np.kron(each, each) for each in (_B, _G, _A))
 
 
-def suits(windows: np.ndarray, channels_out: int) -> bool:
-    """Whether these windows ``(N, P, Q, 3, 3, C)`` are those of neighbouring pixels, in whole tiles, and worth it."""
+def fits(windows: np.ndarray) -> bool:
+    """Whether these windows ``(N, P, Q, 3, 3, C)`` are those of neighbouring pixels, in whole tiles."""
     if windows.ndim != 6 or windows.shape[3:5] != (3, 3) or windows.dtype.kind != "f":
         return False
     neighbours = windows.strides[1:3] == windows.strides[3:5]
-    tiles = windows.shape[1] % TILE == 0 and windows.shape[2] % TILE == 0
-    return neighbours and tiles and min(windows.shape[-1], channels_out) >= LEAST_CHANNELS
+    return neighbours and windows.shape[1] % TILE == 0 and windows.shape[2] % TILE == 0
+
+
+def suits(windows: np.ndarray, channels_out: int) -> bool:
+    """Whether Winograd's formula is possible and worth it."""
+    return fits(windows) and min(windows.shape[-1], channels_out) >= LEAST_CHANNELS
 
 
 class Tiles:

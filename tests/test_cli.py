@@ -359,6 +359,120 @@ def test_draw(capsys):
     assert exit_code("draw", "lenet", "--level", "atom") == 2
 
 
+def test_draw_options_reach_the_picture(capsys):
+    def text(*options: str) -> str:
+        assert exit_code("draw", "resnet20", "--format", "txt", *options) == 0
+        return capsys.readouterr().out
+
+    plain = text()
+    assert plain == str(tg.draw(tg.models.resnet20().eval(), (1, 3, 32, 32))) + "\n"
+    by_depth, by_class, by_name = text("--depth", "1"), text("--collapse", "BasicBlock"), text("--collapse", "layer2.0")
+    assert "Conv2d conv1" in by_depth
+    assert "BasicBlock" not in by_depth
+    assert len(re.findall("n[0-9]+ BasicBlock", by_class)) == 9
+    assert len(re.findall("n[0-9]+ BasicBlock", by_name)) == 1
+    both = text("--collapse", "BasicBlock", "--collapse", "Sequential")
+    assert len(both.splitlines()) < len(by_class.splitlines())
+    assert "×" in text("--collapse", "BasicBlock", "--fold").partition("BasicBlock")[2].partition("\n")[0]
+    assert "in all" in text("--overlay", "macs").splitlines()[-1]
+    assert text("--name", "Twenty layers").startswith("Twenty layers: ")
+    assert "gradient of conv" in text("--level", "op", "--backward")
+    assert "gradient of conv" not in text("--level", "op", "--backward", "--no-rules")
+
+
+def test_draw_against_another_network(capsys):
+    assert exit_code("draw", "vgg13", "--against", "vgg11", "--format", "txt") == 0
+    text = capsys.readouterr().out
+    assert "4 added, 0 removed" in text  # two more convolutions, each with its ReLU
+    assert exit_code("draw", "vgg13", "--against", "vgg31") == 2
+    assert "no network 'vgg31'" in capsys.readouterr().err
+
+
+def test_draw_with_numbers(capsys):
+    runs = []
+    for _ in range(2):
+        tg.seed(0)
+        assert exit_code("draw", "lenet", "--values", "norms", "--format", "txt") == 0
+        runs.append(capsys.readouterr().out)
+    assert runs[0] == runs[1]
+    assert "not computed" not in runs[0]
+    assert runs[0].count("norm") > 10
+    assert exit_code("draw", "text_classifier", "--values", "numbers", "--format", "txt") == 0  # whole numbers go in
+    assert exit_code("draw", "lenet", "--values", "all") == 2
+
+
+def test_draw_options_reach_the_dot(capsys):
+    def dot(*options: str) -> str:
+        assert exit_code("draw", "lenet", "--format", "dot", *options) == 0
+        assert capsys.readouterr().out == "lenet.dot\n"
+        return Path("lenet.dot").read_text()
+
+    plain = dot()
+    assert dot("--details").count("4.59 KiB") == 2 * plain.count("4.59 KiB") > 0
+    shapes = [text.count('label=" 1×') for text in (plain, dot("--no-edge-shapes"), dot("--level", "op"))]
+    assert shapes[0] > 10
+    assert shapes[1:] == [0, 0]
+    assert dot("--level", "op", "--edge-shapes").count('label=" 1×') > 10
+
+
+def test_draw_of_an_input_that_does_not_fit(capsys):
+    wrong = ("draw", "lenet", "--input", "1x3x32x32", "--format", "txt")
+    assert exit_code(*wrong) == 2
+    seen = capsys.readouterr()
+    assert "the input has 3 channels, the weight takes 1" in seen.err
+    assert "--errors draw draws the network up to there" in seen.err
+    assert seen.out == ""
+    assert exit_code(*wrong, "--errors", "draw") == 0
+    assert "error" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (("--collapse", "BasicBlok"), "did you mean BasicBlock"),
+        (("--collapse", "layer9"), "did you mean layer"),
+        (("--level", "scalar"), "too large to write out all its numbers"),
+        (("--format", "dot", "--out", "x.png"), "leave out --format, or write --out x.dot"),
+        (("--format", "txt", "--open"), "--open shows pictures\n  got       --format txt"),
+        (("--out", "x.dot", "--open"), "--open shows pictures\n  got       --out x.dot"),
+        (("--depth", "-1"), "got '-1', expected a whole number, at least 0"),
+        (("--overlay", "beauty"), "invalid choice: 'beauty'"),
+        (("--format", "bmp"), "invalid choice: 'bmp'"),
+    ],
+)
+def test_draw_says_what_is_wrong_and_writes_nothing(options, message, capsys):
+    assert exit_code("draw", "resnet18", *options) == 2
+    assert message in capsys.readouterr().err
+    assert not list(Path().iterdir())
+
+
+def test_draw_open(capsys, monkeypatch):
+    shown: list[str] = []
+    monkeypatch.setattr(cli.webbrowser, "open", lambda address: shown.append(address) or True)
+    assert exit_code("draw", "lenet", "--format", "html", "--out", "page", "--open") == 0
+    assert capsys.readouterr().out == "page.html\n"
+    assert shown == [Path("page.html").resolve().as_uri()]
+    assert exit_code("draw", "lenet", "--format", "html") == 0
+    assert len(shown) == 1
+    monkeypatch.setattr(cli.webbrowser, "open", lambda address: False)
+    assert exit_code("draw", "lenet", "--out", "page.html", "--open") == 0
+    assert "open page.html yourself" in capsys.readouterr().err
+
+
+def test_draw_without_a_layout_engine(capsys, monkeypatch):
+    monkeypatch.setitem(sys.modules, "pygraphviz", None)
+    monkeypatch.setitem(sys.modules, "graphviz", None)
+    assert exit_code("draw", "lenet") == 0
+    seen = capsys.readouterr()
+    assert "Conv2d conv1" in seen.out
+    assert 'pip install "tinygrad_cnn[draw]"' in seen.err
+    for insisting in (("--format", "png"), ("--out", "lenet.svg")):
+        assert exit_code("draw", "lenet", *insisting) == 2
+        assert 'pip install "tinygrad_cnn[draw]"' in capsys.readouterr().err
+    assert not list(Path().iterdir())
+    assert exit_code("draw", "lenet", "--format", "html") == 0
+
+
 def test_draw_and_summary_at_another_size(capsys):
     assert exit_code("draw", "unet", "--input", "2x1x32x48", "--out", "unet.dot") == 0
     assert "2×1×32×48" in Path("unet.dot").read_text()
@@ -396,6 +510,13 @@ def test_summary(capsys):
     assert "61,706" in text
     assert "conv2" in text
     assert exit_code("summary", "resnet") == 2
+    capsys.readouterr()
+    table = tg.summary(tg.models.lenet5().eval(), (1, 1, 32, 32))
+    assert exit_code("summary", "lenet", "--format", "json") == 0
+    assert json.loads(capsys.readouterr().out) == table.data()
+    assert exit_code("summary", "lenet", "--format", "html") == 0
+    assert capsys.readouterr().out == table.html() + "\n"
+    assert exit_code("summary", "lenet", "--format", "xml") == 2
 
 
 def test_training_uses_one_thread_and_gives_the_others_back(train, monkeypatch):

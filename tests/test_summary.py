@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
+import json
+import time
+from collections.abc import Callable
+from xml.etree import ElementTree
+
 import numpy as np
 import pytest
 
 import tinygrad_cnn as tg
 from tinygrad_cnn import nn
+from tinygrad_cnn.draw.trace import tensors_in
 from tinygrad_cnn.errors import ArgumentError, ShapeError
 from tinygrad_cnn.graph import topological_order
+from tinygrad_cnn.inspect import receptive_field
+from tinygrad_cnn.models import CATALOGUE
 from tinygrad_cnn.nn import functional as F
 from tinygrad_cnn.ops.base import Operation, apply
 from tinygrad_cnn.ops.conv import ConvWeight
-from tinygrad_cnn.summary import count_macs, summary
+from tinygrad_cnn.summary import Summary, activations_of, count_flops, count_macs, summary
 
 
 class Net(nn.Module):
@@ -48,8 +56,8 @@ def test_totals_and_text() -> None:
     lines = str(table).splitlines()
     assert lines[4].split() == ["0", "Linear", "8×4", "16", "96"]
     assert lines[8].split()[-3:] == ["not", "called", "6"]
-    assert lines[-1] == "30 parameters, 22 trainable, 120 bytes; 160 multiply-adds"
-    assert len({line.rindex("6") for line in (lines[3], lines[4])}) == 1  # numbers end in one column
+    assert lines[-1] == ("30 parameters, 22 trainable, 120 bytes; 160 multiply-adds (320 FLOPs); activations 256 bytes")
+    assert len({line.index("16") for line in (lines[3], lines[4])}) == 1  # numbers end in one column
 
 
 def w(*shape: int) -> tg.Tensor:
@@ -66,6 +74,10 @@ MACS = {
     "conv of signals": (F.conv1d(w(2, 3, 8), w(5, 3, 3)), 2 * 5 * 6 * 3 * 3),
     "conv of volumes": (F.conv3d(w(1, 2, 4, 4, 4), w(3, 2, 2, 2, 2)), 3 * 27 * 2 * 8),
     "transposed": (F.conv_transpose2d(w(2, 6, 4, 4), w(6, 3, 2, 2), w(3), 2), 2 * 6 * 4 * 4 * 3 * 4),
+    "transposed signals": (F.conv_transpose1d(w(1, 2, 5), w(2, 3, 4), None, 3), 2 * 5 * 3 * 4),
+    "transposed volumes": (F.conv_transpose3d(w(1, 2, 3, 3, 3), w(2, 1, 2, 2, 2), None, 2), 2 * 27 * 8),
+    "transposed with holes": (F.conv_transpose2d(w(1, 2, 5, 5), w(2, 3, 3, 3), None, dilation=2), 2 * 25 * 3 * 9),
+    "conv of each channel of signals": (F.conv1d(w(1, 6, 9), w(6, 1, 3), None, groups=6), 6 * 7 * 3),
     "transposed in groups": (F.conv_transpose2d(w(1, 6, 4, 4), w(6, 3, 2, 2), None, 2, groups=2), 6 * 16 * 3 * 4),
     "gradient in the weight": (
         apply(ConvWeight((1, 1), ((0, 0), (0, 0)), (1, 1), kernel=(3, 3)), w(2, 3, 8, 8), w(2, 5, 6, 6)),
@@ -83,7 +95,9 @@ MACS = {
 
 @pytest.mark.parametrize(("output", "expected"), MACS.values(), ids=MACS)
 def test_multiply_adds_by_hand(output: tg.Tensor, expected: int) -> None:
-    assert sum(count_macs(node) for node in topological_order([output.node])) == expected
+    nodes = topological_order([output.node])
+    assert sum(count_macs(node) for node in nodes) == expected
+    assert sum(count_flops(node) for node in nodes) == 2 * expected
 
 
 def test_the_multiply_adds_of_a_convolution_are_those_of_its_definition() -> None:
@@ -146,3 +160,157 @@ def test_bad_arguments() -> None:
         summary(tg.symbol((2,)), (2,))
     with pytest.raises(ArgumentError, match="what goes in"):
         summary(Net(), None)
+
+
+# Activations
+
+
+def held(model: nn.Module, inputs: list[tg.Tensor]) -> int:
+    """The memory that a forward pass leaves behind for the gradient: every array that a node holds, once."""
+
+    def owner(array: np.ndarray) -> np.ndarray:
+        while isinstance(array.base, np.ndarray):
+            array = array.base
+        return array
+
+    outputs = [tensor.node for tensor in tensors_in(model(*inputs))]
+    nodes = [node for node in topological_order(outputs) if node.value is not None and node.op.name != "full"]
+    arrays = {id(owner(node.value)): owner(node.value) for node in nodes}
+    for leaf in (*model.parameters(), *model.buffers(), *inputs):
+        arrays.pop(id(owner(leaf.array)), None)
+    return sum(array.nbytes for array in arrays.values() if array.size > 1)
+
+
+SOME = ("lenet5", "keras_cnn", "resnet8", "residual_mlp", "conv_autoencoder", "espcn", "dcgan_generator", "gcn")
+
+
+@pytest.mark.parametrize("training", [True, False])
+@pytest.mark.parametrize("name", SOME)
+def test_activations_are_what_a_real_forward_pass_holds(name: str, training: bool, device_name: str) -> None:
+    if device_name != "cpu":
+        pytest.skip("which arrays share memory is told by NumPy")
+    entry = CATALOGUE[name]
+    model = entry.make().train(training)
+    random = np.random.default_rng(0)
+    inputs = [tg.Tensor(random.random(spec.shape, np.float32)) for spec in entry.inputs]
+    assert summary(model, entry.symbols()).activations == held(model, inputs)
+
+
+def test_activations_by_hand() -> None:
+    """Of a dense layer, ReLU, dropout and dense layer: what ReLU gave, the noise, and what dropout gave."""
+    model = Net()
+    rows = {row.path: row.activations for row in summary(model, (8, 3)).rows}
+    assert rows == {"": 384, "body": 384, "body.0": 0, "body.1": 128, "body.2": 256, "head": 0, "unused": 0}
+    assert summary(model.eval(), (8, 3)).activations == 128
+    model.body.requires_grad_(False)  # only the last layer is trained: it reads its input
+    assert summary(model, (8, 3)).activations == 128
+    model.requires_grad_(False)
+    assert summary(model, (8, 3)).activations == 0
+
+
+def test_a_view_takes_no_memory_of_its_own() -> None:
+    weight = tg.Tensor(np.ones((4, 4)), requires_grad=True)
+    y = (weight * 2.0).relu()
+    both = [y.reshape(2, 8).T[:1].exp(), (y * y).sum()]
+    assert [node.op.name for node in activations_of([each.node for each in both])] == ["relu", "exp"]
+
+
+# Receptive fields
+
+
+class Branches(nn.Module):
+    def __init__(self) -> None:
+        self.small, self.large = nn.Conv2d(2, 3, 1), nn.Conv2d(2, 3, 5, padding=2)
+        self.after = nn.Sequential(nn.BatchNorm2d(6), nn.ReLU(), nn.MaxPool2d(2))
+
+    def forward(self, x: tg.Tensor) -> tg.Tensor:
+        return self.after(tg.cat([self.small(x), self.large(x)], 1))
+
+
+@pytest.mark.parametrize(
+    ("make", "shape"),
+    [(Branches, (1, 2, 8, 8)), (tg.models.lenet5, (1, 1, 32, 32)), (tg.models.resnet8, (1, 1, 28, 28)),
+     (tg.models.unet, CATALOGUE["unet"].inputs[0].shape)],
+    ids=["branches", "lenet5", "resnet8", "unet"],
+)  # fmt: skip
+def test_receptive_fields_are_those_of_inspect(make: Callable[[], nn.Module], shape: tuple[int, ...]) -> None:
+    model = make()
+    names = dict(model.named_modules())
+    seen = {row.path: row.receptive_field for row in summary(model, shape).rows if row.outputs}
+    some = list(seen)[:: max(1, len(seen) // 12)]
+    assert {path: seen[path] for path in some} == {path: receptive_field(model, shape, path).size for path in some}
+    assert all(module.training for module in names.values())
+
+
+def test_receptive_fields_by_hand() -> None:
+    rows = {row.path: row.receptive_field for row in summary(Branches(), (1, 2, 8, 8)).rows}
+    assert rows["small"] == (1, 1)
+    assert rows["large"] == rows["after.0"] == rows["after.1"] == (5, 5)
+    assert rows[""] == rows["after.2"] == (6, 6)
+    assert summary(nn.Conv1d(2, 3, 4), (1, 2, 9)).rows[0].receptive_field == (4,)
+    assert summary(nn.ConvTranspose2d(1, 1, 4, stride=2), (1, 1, 5, 5)).rows[0].receptive_field == (2, 2)
+    vgg = {row.path: row.receptive_field for row in summary(tg.models.vgg16(), (1, 3, 224, 224)).rows}
+    assert (vgg["features.28"], vgg["features.30"]) == ((196, 196), (212, 212))
+
+
+def test_there_are_no_receptive_fields_without_pixels() -> None:
+    for model, shape in ((Net(), (8, 3)), (nn.LSTM(3, 4), (5, 2, 3))):
+        table = summary(model, shape)
+        assert not any(row.receptive_field for row in table.rows)
+        assert "field" not in str(table) + table.html()
+
+
+# Data and HTML
+
+
+def test_data_is_the_table() -> None:
+    table = summary(Branches(), (1, 2, 8, 8))
+    data = json.loads(json.dumps(table.data()))
+    assert data["schema"] == "tinygrad_cnn.summary/1"
+    assert {key: data[key] for key in ("parameters", "macs", "flops", "trainable", "bytes", "activations")} == {
+        "parameters": table.parameters, "macs": table.macs, "flops": 2 * table.macs, "trainable": table.trainable,
+        "bytes": table.bytes, "activations": table.activations,
+    }  # fmt: skip
+    assert len(data["rows"]) == len(table.rows)
+    last = data["rows"][-1]
+    assert last == {
+        "path": "after.2", "kind": "MaxPool2d", "outputs": [{"shape": [1, 6, 4, 4], "dtype": "float32"}],
+        "parameters": 0, "macs": 0, "depth": 2, "activations": table.rows[-1].activations, "receptive_field": [6, 6],
+        "flops": 0,
+    }  # fmt: skip
+
+
+def cells(table: Summary) -> list[list[str]]:
+    root = ElementTree.fromstring(table.html())
+    return [["".join(cell.itertext()) for cell in row] for row in root.iter("tr")]
+
+
+def test_html_says_what_the_text_says() -> None:
+    table = summary(Branches(), (1, 2, 8, 8))
+    heads, *rows = cells(table)
+    assert heads == ["block", "kind", "output", "receptive field", "parameters", "MACs", "activations"]
+    texts = str(table).splitlines()
+    assert len(rows) == len(table.rows) == len(texts) - 4
+    for row, text in zip(rows, texts[2:], strict=False):
+        assert " ".join(filter(None, row)).split() == text.split()
+    assert texts[-1] in table.html()
+    assert table._repr_html_() == table.html()
+
+
+def test_html_is_escaped_and_takes_the_colours_of_the_page() -> None:
+    kind = type("A<b>&", (nn.Linear,), {})
+    model = nn.Sequential(kind(3, 2))
+    table = summary(model, (4, 3))
+    assert cells(table)[2][1] == "A<b>&"
+    assert "A&lt;b&gt;&amp;" in table.html()
+    colours = {part.partition(":")[2] for part in table.html().replace('"', ";").split(";") if "color:" in part}
+    assert colours == {"inherit"}
+
+
+def test_the_largest_network_is_quick() -> None:
+    model = tg.models.resnet152()
+    start = time.process_time()
+    table = summary(model, (1, 3, 224, 224))
+    assert time.process_time() - start < 2
+    assert len(table.rows) == 524
+    assert all(parameter._array is None for parameter in model.parameters())

@@ -7,19 +7,24 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from typing import Any, Literal, get_args
+from functools import cache
+from typing import Any, Literal, Protocol, get_args
 
 from ..errors import ArgumentError, user_place
-from ..graph import topological_order
+from ..graph import Node, topological_order
 from ..nn.module import Module
 from ..tensor import Tensor
-from .build import MOST, Closed, Scene, Wish, build_view, make_scene
+from .build import build_view
 from .dot import Style
 from .drawing import Drawing
-from .fold import fold as fold_view
-from .overlay import OVERLAYS, Overlay, with_overlay
+from .numbers import Values
+from .overlay import OVERLAYS, Overlay
+from .plans import trace_of
+from .retrace import has_bodies, opened
+from .scene import MOST, Closed, Scene, Wish, make_scene
 from .trace import Trace, trace_model
 from .view import GraphView, Level, ViewEdge, ViewGroup, ViewNode
+from .views import Before, Views
 
 __all__ = ["Drawing", "GraphView", "ViewEdge", "ViewGroup", "ViewNode", "draw"]
 
@@ -27,28 +32,52 @@ FEW = 64
 """The most elements of a tensor in a picture with all its numbers."""
 
 
+class Traced(Protocol):
+    """A graph that a compiled function is made of offers its results as tensors."""
+
+    def tensors(self) -> Sequence[Tensor]:
+        """The results."""
+        ...
+
+
+class WithGraph(Protocol):
+    """A compiled function and its plan have a graph."""
+
+    @property
+    def graph(self) -> Traced:
+        """The graph."""
+        ...
+
+
+Drawable = Tensor | Node | Sequence[Tensor] | Sequence[Node] | Module | Traced | WithGraph
+
+
 def draw(
-    tensor_or_model: Tensor | Sequence[Tensor] | Module,
+    tensor_or_model: Drawable,
     input: Any = None,
     level: Level | None = None,
     backward: bool = False,
     name: str | None = None,
     *,
+    against: Drawable | Drawing | None = None,
     depth: int | None = None,
     collapse: type[Module] | tuple[type[Module], ...] | Callable[[str, Module | None], bool] | None = None,
     fold: bool = False,
+    bodies: bool = False,
     rules: bool = True,
-    values: bool = False,
+    values: bool | Values = False,
     overlay: Overlay | Mapping[str, float] | None = None,
     edge_shapes: bool | None = None,
     details: bool = False,
+    links: str | None = None,
     errors: Literal["raise", "draw"] = "raise",
 ) -> Drawing:
     """Draw a network.
 
     Args:
         tensor_or_model: a tensor (its whole graph is drawn; an eager one must have been recorded), several tensors,
-            or a model.
+            a model, a compiled function that has been called (its plan is drawn: what is run, not what was written),
+            or one of its graphs.
         input: what goes into a model: a shape with the batch axis first, or a tensor; a list of these where
             the model takes several. Only shapes are used: nothing is computed, unless ``values`` are wanted.
         level: ``"block"`` draws each innermost block as one box, ``"op"`` each operation, ``"scalar"`` each operation
@@ -57,18 +86,28 @@ def draw(
         backward: whether the gradient (of the sum of all outputs, in all parameters and symbols) is drawn too.
             Dashed arrows lead from results that are saved for it.
         name: the title; without it the class of the model.
+        against: what was there before: a tensor, several or a model, drawn in the same way, or another drawing. Both
+            become one picture in which boxes and arrows are marked as added (+), removed (-) or changed (~), with
+            what a changed box said before; the title counts them.
         depth: draw blocks so many steps below the model as one box each: 0 the whole model, 1 its parts.
         collapse: draw these blocks as one box each: a class of modules, several, or a function that is given the
             block's path (``"resnet/layer1/0"``) and its module and answers yes or no.
         fold: draw equal neighbours once, with "×N".
+        bodies: whether fused operations, as compilers make them, are drawn as frames with what is in them; otherwise
+            each is one box, which opens in :meth:`Drawing.page`.
         rules: whether each gradient rule is one box with its formula; otherwise each of its operations is a box.
-        values: whether boxes tell their numbers (range and mean) and the norm of their gradient. The numbers are
-            worked out for this; the first NaN is ringed and its way marked.
-        overlay: colour boxes by their multiply-adds (``"macs"``), by the memory of what comes out (``"memory"``) or
-            by their ``"parameters"``, with a scale; or by numbers of your own, such as measured times, given by the
-            names of blocks: ``{"conv1": 3.2, "layer1.0": 7.5}``.
+        values: what boxes tell of their numbers, which are worked out for this: ``True`` or ``"numbers"`` their range
+            and mean and the norm of their gradient, ``"norms"`` both norms, ``"histogram"`` how they are spread,
+            ``"thumbnails"`` a picture of the first image's channels. The first NaN is ringed and its way marked.
+            Where there are no numbers, boxes say "not computed".
+        overlay: colour boxes by their multiply-adds (``"macs"``), by the memory of what comes out (``"memory"``), by
+            their ``"parameters"``, by the ``"time"`` that they take (the operations are run for this, those of a
+            compiled function as in its plan), or by their ``"receptive_field"``, with a scale; or by numbers of your
+            own, given by the names of blocks: ``{"conv1": 3.2, "layer1.0": 7.5}``.
         edge_shapes: whether arrows carry shapes; without it those between blocks do.
         details: whether boxes tell the element type and the memory of what comes out as well.
+        links: the address of the documentation; each box then leads to the page that explains it. An empty text
+            gives links from the documentation's first page.
         errors: ``"draw"`` draws a model that raises an error as far as it comes, up to a red box with the message;
             there are no gradients and no numbers then.
 
@@ -81,54 +120,54 @@ def draw(
     >>> drawing = draw(tg.nn.Linear(3, 2), input=(4, 3))
     >>> [node.shape for node in drawing.view.nodes]
     ['4×3', '4×2', '4×2']
+    >>> x = tg.symbol((2,), name="x")
+    >>> draw(x.exp().relu(), against=x.relu()).view.name
+    'graph: 1 added, 0 removed, 0 changed, 2 kept'
     """
     _check("level", level, (None, *get_args(Level)))
+    _check("values", values, (False, True, *get_args(Values)))
     if not isinstance(overlay, Mapping):
         _check("overlay", overlay, (None, *OVERLAYS))
     _check("errors", errors, ("raise", "draw"))
     if depth is not None and depth < 0:
         raise ArgumentError("draw", "depth counts steps below the model", got=f"depth={depth}", expected="0 or more")
-    if isinstance(tensor_or_model, Module):
-        trace = trace_model("draw", tensor_or_model, input, keep_errors=errors == "draw")
-    else:
-        trace = Trace("graph", _tensors(tensor_or_model, input))
+    trace = _trace(tensor_or_model, input, errors, overlay == "time")
     if name is not None:
         trace = replace(trace, name=name)
     level = level or ("block" if trace.modules else "op")
-    if level == "scalar":
-        _check_few(trace)
-    scene = make_scene(trace, backward, values or level == "scalar")
-    wish = Wish(level, backward, depth, None if collapse is None else _closed(collapse), rules, user_place(1))
+    wish = Wish(
+        level, backward, depth, None if collapse is None else _closed(collapse), rules, user_place(1),
+        bodies=bodies, fields=overlay == "receptive_field", links=links,
+    )  # fmt: skip
+    told: Values | None = "numbers" if values is True or (level == "scalar" and not values) else values or None
 
-    def finished(view: GraphView) -> GraphView:
-        folded = fold_view(view) if fold else view
-        return with_overlay(folded, overlay) if overlay else folded
+    def scene_of(trace: Trace) -> Scene:
+        if level == "scalar":
+            _check_few(trace)
+        return make_scene(trace, backward, told, overlay == "time")
 
-    view = build_view(scene, wish)
-    if depth is None and collapse is None:
-        folded = fold_view(view) if fold else view
-        if len(folded.nodes) > MOST:
-            view = _smaller(scene, wish, len(folded.nodes), lambda view: len(view.nodes) <= MOST)
-    return Drawing(
-        finished(view),
-        Style(edge_shapes, details),
-        lambda fits: finished(_smaller(scene, wish, len(view.nodes), fits)),
-        lambda: build_view(scene, wish._replace(depth=None, closed=None)),
-    )
+    def opening(trace: Trace, scene: Scene) -> Callable[[], Scene]:
+        return cache(lambda: scene_of(opened(trace)) if has_bodies(trace) else scene)
+
+    before: Before | None = None
+    if isinstance(against, Drawing):
+        drawn = against
+        before = lambda _, whole: drawn.whole() if whole else drawn.view  # noqa: E731
+    elif against is not None:
+        old = _trace(against, input if isinstance(against, Module) else None, errors, False)
+        old_scene = scene_of(old)
+        old_opened = opening(old, old_scene)
+        before = lambda wish, _: build_view(old_opened() if wish.bodies else old_scene, wish)  # noqa: E731
+    scene = scene_of(trace)
+    views = Views(scene, opening(trace, scene), before, wish, fold, overlay)
+    return Drawing(views.picture(), Style(edge_shapes, details), views.smaller, views.whole)
 
 
-def _smaller(scene: Scene, wish: Wish, count: int, fits: Callable[[GraphView], bool]) -> GraphView:
-    """The view with the innermost blocks collapsed, then those around them, until it fits."""
-    scopes = {node.scope for node in topological_order([tensor.node for tensor in scene.trace.outputs])}
-    deepest = max((scope.count("/") for scope in scopes), default=0)
-    for depth in range(min(deepest, wish.depth or deepest), 0, -1):
-        view = build_view(scene, wish._replace(depth=depth))
-        if fits(view):
-            note = f"{count:,} boxes are too many to show: blocks are collapsed as by depth={depth}"
-            return view._replace(notes=(*view.notes, note))
-    view = build_view(scene, wish._replace(depth=1, most=MOST // 2))
-    note = f"{count:,} boxes are too many to show: those in the middle are drawn as one"
-    return view._replace(notes=(*view.notes, note))
+def _trace(thing: object, input: Any, errors: str, timed: bool) -> Trace:
+    if isinstance(thing, Module):
+        return trace_model("draw", thing, input, keep_errors=errors == "draw")
+    traced = None if isinstance(thing, Tensor | Node) or input is not None else trace_of(thing, timed)
+    return traced or Trace("graph", _tensors(thing, input))
 
 
 def _closed(collapse: Any) -> Closed:
@@ -170,7 +209,8 @@ def _check_few(trace: Trace) -> None:
 
 
 def _tensors(value: object, input: object) -> list[Tensor]:
-    tensors = [value] if isinstance(value, Tensor) else list(value) if isinstance(value, list | tuple) else []
+    given = [value] if isinstance(value, Tensor | Node) else list(value) if isinstance(value, list | tuple) else []
+    tensors = [Tensor._from_node(each, None) if isinstance(each, Node) else each for each in given]
     if not tensors or not all(isinstance(each, Tensor) for each in tensors):
         raise ArgumentError(
             "draw",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import textwrap
 from collections.abc import Iterator
 
+from .kinds import SIGNS
 from .view import GraphView, ViewGroup, ViewNode, short_count
 
 
@@ -36,7 +37,7 @@ def lines_of(node: ViewNode, details: bool = False) -> list[str]:
         first = f"output {node.name}" if node.role == "output" and node.name else node.name or node.title
     if node.repeat > 1:
         first += f"  ×{node.repeat}"
-    lines = [first]
+    lines = [SIGNS[node.change] + first]
     if node.alert:
         lines += [line for part in node.alert.splitlines() for line in textwrap.wrap(part, 56)]
     if node.settings:
@@ -53,9 +54,31 @@ def lines_of(node: ViewNode, details: bool = False) -> list[str]:
     work = [f"{node.parameters:,} parameters"] if node.parameters and node.role == "block" else []
     if node.macs:
         work.append(f"{short_count(node.macs)} MACs")
+    work += work_of(node)
     if work:
         lines.append(" · ".join(work))
+    if node.facts:
+        lines += textwrap.wrap(", ".join(node.facts), 56)
+    if node.was:
+        lines += textwrap.wrap("was " + ", ".join(node.was), 56)
     return [*lines, *node.values]
+
+
+def work_of(node: ViewNode) -> list[str]:
+    """What a box sees, and how long it takes, where that was asked for."""
+    sees = ["sees " + "×".join(map(str, node.sees))] if node.sees else []
+    return [*sees, *([] if node.milliseconds is None else [format_time(node.milliseconds)])]
+
+
+def format_time(milliseconds: float) -> str:
+    """A time in the unit that suits it.
+
+    >>> format_time(0.0123), format_time(12.3456), format_time(2500.0)
+    ('12.3 µs', '12.3 ms', '2.5 s')
+    """
+    if milliseconds < 0.9995:
+        return f"{1000 * milliseconds:.3g} µs"
+    return f"{milliseconds:.3g} ms" if milliseconds < 999.5 else f"{milliseconds / 1000:.3g} s"
 
 
 def format_memory(count: int) -> str:

@@ -13,6 +13,7 @@ from ..errors import ArgumentError
 from ..extras import MissingPackageError
 from .data import to_json
 from .dot import PLAIN, Style, to_dot
+from .inlay import inlaid, write_files
 from .mermaid import fits_mermaid, to_mermaid
 from .page import to_page
 from .render import FORMATS, render, tidy_svg
@@ -83,20 +84,25 @@ class Drawing:
         steps through the forward and the backward pass and shows which tensors are held, and the memory they take
         (results that share memory with others are counted as if they did not).
         """
-        return to_page(self.view if self._whole is None else self._whole())
+        return to_page(self.whole())
+
+    def whole(self) -> GraphView:
+        """The view that the page shows: nothing is collapsed, and fused operations are opened."""
+        return self.view if self._whole is None else self._whole()
 
     def svg(self) -> str:
         """The picture as an SVG element, which can stand in a file or inside HTML.
 
         Raises :class:`~tinygrad_cnn.extras.MissingPackageError` when there is no layout engine.
         """
-        return tidy_svg(render(self.dot, "svg").decode(), self.view.name, self.view.describe())
+        svg = inlaid(render(self.dot, "svg").decode(), self.view)
+        return tidy_svg(svg, self.view.name, self.view.describe())
 
     def save(self, path: str | os.PathLike[str]) -> Path:
         """Write a file of the format that the suffix names.
 
         ``.svg``, ``.png`` and ``.pdf`` need a layout engine; ``.html`` (:meth:`page`), ``.mmd`` (Mermaid), ``.json``,
-        ``.dot`` and ``.txt`` do not.
+        ``.dot`` and ``.txt`` do not. Thumbnails are in pictures and pages; ``.dot`` keeps room for them.
 
         Returns the path. Raises :class:`ArgumentError` for another suffix or a folder that is not there,
         :class:`~tinygrad_cnn.extras.MissingPackageError` when a picture is wanted and there is no layout engine.
@@ -130,7 +136,13 @@ class Drawing:
             ".json": self.json,
             ".html": self.page,
         }
-        return texts[suffix]().encode() if suffix in texts else render(self.dot, suffix[1:])
+        if suffix in texts:
+            return texts[suffix]().encode()
+        import tempfile
+
+        with tempfile.TemporaryDirectory() as folder:
+            files = write_files(self.view, Path(folder))
+            return render(to_dot(self.view, self._style, files), suffix[1:])
 
     def show(self) -> None:
         """Open the picture in the program for SVG files, most often a browser.

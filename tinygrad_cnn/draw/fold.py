@@ -71,13 +71,14 @@ def _signature(unit: _Unit, into: dict[str, list[ViewEdge]], by_id: dict[str, Vi
     parts: list[object] = []
     for node in unit.nodes:
         arrows = [
-            (places.get(edge.source, -1), edge.shape, edge.saved)
+            (places.get(edge.source, -1), edge.shape, edge.saved, edge.change)
             for edge in into.get(node.id, [])
             if edge.source in places or by_id[edge.source].role in ("operation", "block", "input")
         ]
         name = "" if len(unit.nodes) == 1 else node.name.rpartition(".")[2]
         facts = (node.role, node.title, name, node.settings, node.shape, node.parameters, node.backward, node.alert)
-        parts.append((facts, node.values, tuple(arrows)))
+        more = (node.facts, node.change, node.was, node.values, node.bars, node.picture)
+        parts.append((facts, more, tuple(arrows)))
     return tuple(parts)
 
 

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from .view import Change
+
 
 class Paint(NamedTuple):
     """The colours of a box."""
@@ -31,6 +33,16 @@ PALETTE: dict[str, Paint] = {
     "error": Paint("#ffd2cf", "#d40000"),
 }
 """One entry for each kind."""
+
+CHANGES: dict[Change, Paint] = {
+    "added": Paint("#d5eafa", "#1a80c4"),
+    "removed": Paint("#fbdccb", "#ce5608"),
+    "changed": Paint("#ece0f6", "#9d60c9"),
+    "kept": Paint("#f8f8f8", "#767676"),
+}
+"""What became of a box, where two graphs are compared. Signs and outlines say the same without colour."""
+SIGNS: dict[Change, str] = {"": "", "added": "+ ", "removed": "\N{MINUS SIGN} ", "changed": "~ ", "kept": ""}
+"""What stands before the words of a box then."""
 
 # The first word found in a name decides. Longer words stand before the words that they contain.
 _WORDS: tuple[tuple[str, str], ...] = (

@@ -6,13 +6,15 @@ from collections.abc import Iterator
 
 from ..errors import ArgumentError
 from .contents import lines_of, walk
-from .kinds import PALETTE
+from .images import bar_words
+from .kinds import CHANGES, PALETTE, SIGNS
 from .view import GraphView, ViewGroup, ViewNode
 
 MOST_EDGES = 500
 """Mermaid refuses more arrows."""
 MOST_LETTERS = 50_000
 """Mermaid refuses longer texts."""
+_PLAIN = " .,:+-=×·→²/'%?~▁▂▃▄▅▆▇█\N{MINUS SIGN}"
 _SHAPES = {"input": ("([", "])"), "output": ("([", "])"), "parameter": ("[(", ")]"), "constant": ("[/", "/]")}
 
 
@@ -57,26 +59,41 @@ def _lines(view: GraphView) -> Iterator[str]:
             yield f'{indent}subgraph {entry.id}["{_text(name.strip() + times)}"]'
         else:
             yield f"{indent}{_box(entry)}"
+        if isinstance(entry, ViewNode) and entry.link:
+            yield f'{indent}click {entry.id} href "{_address(entry.link)}"'
     for edge in view.edges:
-        arrow = "-.->" if edge.saved else "==>" if edge.skip else "-->"
-        yield f'  {edge.source} {arrow}|"{_text(edge.shape)}"| {edge.target}'
-    for kind, paint in PALETTE.items():
-        members = [node.id for node in view.nodes if node.kind == kind]
+        arrow = "-.->" if edge.saved or edge.change == "removed" else "==>" if edge.skip else "-->"
+        yield f'  {edge.source} {arrow}|"{_text(SIGNS[edge.change] + edge.shape)}"| {edge.target}'
+    for change, paint in CHANGES.items():
+        members = [str(place) for place, edge in enumerate(view.edges) if edge.change == change != "kept"]
         if members:
-            yield f"  classDef {kind} fill:{paint.fill},stroke:{paint.line},color:#1a1a1a"
+            yield f"  linkStyle {','.join(members)} stroke:{paint.line}"
+    for kind, paint in [*PALETTE.items(), *CHANGES.items()]:
+        members = [node.id for node in view.nodes if (node.change or node.kind) == kind]
+        if members:
+            dashes = ",stroke-dasharray:5 3" if kind == "removed" else ""
+            yield f"  classDef {kind} fill:{paint.fill},stroke:{paint.line},color:#1a1a1a{dashes}"
             yield f"  class {','.join(members)} {kind}"
 
 
 def _box(node: ViewNode) -> str:
     start, end = _SHAPES.get(node.role, ("[", "]"))
     first, *small = lines_of(node)
+    if node.bars:
+        small.append(bar_words(node.bars))
     label = "<br/>".join([f"<b>{_text(first)}</b>", *map(_text, small)])
     return f'{node.id}{start}"{label}"{end}'
+
+
+def _address(link: str) -> str:
+    """A link inside quotes."""
+    from urllib.parse import quote
+
+    return quote(link, safe="/:#?&=%.-_~+,;@!$'()*")
 
 
 def _text(text: str) -> str:
     """Text inside quotes, with everything that Mermaid, Markdown or HTML could read as its own as a number."""
     return "".join([
-        each if each.isalnum() or each in " .,:+-=×·→²/'%?" else "<br/>" if each == "\n" else f"#{ord(each)};"
-        for each in text
+        each if each.isalnum() or each in _PLAIN else "<br/>" if each == "\n" else f"#{ord(each)};" for each in text
     ]) or " "  # fmt: skip

@@ -3,17 +3,41 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Literal
+from typing import Literal, NamedTuple
 
-from .contents import format_memory
+from ..errors import ArgumentError
+from .contents import format_memory, format_time
 from .view import GraphView, ViewNode, short_count
 
-Overlay = Literal["macs", "memory", "parameters"]
+Overlay = Literal["macs", "memory", "parameters", "time", "receptive_field"]
 
-_AMOUNTS: dict[str, tuple[str, Callable[[ViewNode], int], Callable[[int], str]]] = {
-    "macs": ("multiply-adds", lambda node: node.macs, short_count),
-    "memory": ("memory of what comes out", lambda node: node.nbytes, format_memory),
-    "parameters": ("parameters", lambda node: node.parameters, short_count),
+
+class _Amount(NamedTuple):
+    """What boxes are coloured by."""
+
+    words: str
+    of: Callable[[ViewNode], float | None]
+    """Of one box; nothing for boxes that stay as they are."""
+    format: Callable[[float], str]
+    adds_up: bool = True
+    """Whether the sum over all boxes says something."""
+
+
+_AMOUNTS: dict[str, _Amount] = {
+    "macs": _Amount("multiply-adds", lambda node: node.macs, lambda amount: short_count(int(amount))),
+    "memory": _Amount("memory of what comes out", lambda node: node.nbytes, lambda amount: format_memory(int(amount))),
+    "parameters": _Amount("parameters", lambda node: node.parameters, lambda amount: short_count(int(amount))),
+    "time": _Amount(
+        "time, measured here with each operation run by itself, the quickest of three runs",
+        lambda node: node.milliseconds,
+        format_time,
+    ),
+    "receptive_field": _Amount(
+        "receptive field of a unit in the middle, by its longest side",
+        lambda node: max(node.sees, default=None),
+        lambda amount: f"{amount:.0f} pixels",
+        adds_up=False,
+    ),
 }
 OVERLAYS = tuple(_AMOUNTS)
 
@@ -22,15 +46,23 @@ def with_overlay(view: GraphView, overlay: Overlay | Mapping[str, float]) -> Gra
     """The view with each box's share of the largest amount, and a note that gives the scale.
 
     Amounts of the caller's own are given by the name of the block; each box then tells its own, and boxes without one
-    stay as they are.
+    stay as they are. Raises :class:`ArgumentError` for receptive fields where no box looks at an image.
     """
     amounts: dict[str, float] = {}
     for node in view.nodes:
         if node.role in ("operation", "block"):
             if isinstance(overlay, str):
-                amounts[node.id] = _AMOUNTS[overlay][1](node)
+                amount = _AMOUNTS[overlay].of(node)
+                if amount is not None:
+                    amounts[node.id] = amount
             elif node.path in overlay and not node.backward:
                 amounts[node.id] = overlay[node.path]
+    if overlay == "receptive_field" and not amounts:
+        raise ArgumentError(
+            "draw", "there is no receptive field to show",
+            expected="an input with spatial axes, (N, C, H, W), and operations with windows on it",
+            fix='choose another overlay, such as overlay="macs"',
+        )  # fmt: skip
     most = max(amounts.values(), default=0)
     own = not isinstance(overlay, str)
     nodes = []
@@ -42,9 +74,13 @@ def with_overlay(view: GraphView, overlay: Overlay | Mapping[str, float]) -> Gra
         else:
             nodes.append(node)
     if isinstance(overlay, str):
-        name, amount, words = _AMOUNTS[overlay]
-        total = sum(amount(node) * node.repeat for node in view.nodes if node.id in amounts)
-        note = f"colour: {name}, from white (0) to orange ({words(int(most))} in one box); {words(total)} in all"
+        kind = _AMOUNTS[overlay]
+        note = f"colour: {kind.words}, from white (0) to orange ({kind.format(most)} in one box)"
+        if overlay == "time" and any(group.closed and group.facts for group in view.groups):
+            note += "; a frame tells the time of all in it"
+        elif kind.adds_up:
+            total = sum(amounts[node.id] * node.repeat for node in view.nodes if node.id in amounts)
+            note += f"; {kind.format(total)} in all"
     else:
         note = f"colour: from white (0) to orange ({most:.4g})"
     return view._replace(nodes=tuple(nodes), notes=(*view.notes, note))

@@ -30,7 +30,7 @@ def render(dot: str, format: str) -> bytes:
         f"a {format} picture needs a layout engine, and none can be used",
         got="; ".join(problems),
         expected="pygraphviz, or the graphviz package with the program dot",
-        fix='pip install "tinygrad_cnn[draw]"; without it, .text(), .save("x.txt") and .save("x.dot") work',
+        fix='pip install "tinygrad_cnn[draw]"; without it .text() works, and .save() of html, mmd, json, dot and txt',
     )
 
 
@@ -38,6 +38,8 @@ def _pygraphviz(dot: str, format: str) -> bytes:
     graph = importlib.import_module("pygraphviz").AGraph(string=dot)
     try:
         picture: bytes = graph.draw(format=format, prog="dot")
+        if not picture:
+            raise OSError("pygraphviz: Graphviz drew nothing")
         return picture
     finally:
         graph.close()
@@ -63,6 +65,7 @@ def tidy_svg(svg: str, title: str, description: str) -> str:
     svg = re.sub(r' id="[^"]*"', "", svg)
     svg = re.sub(r"<title>[^<]*</title>\n?", "", svg)
     svg = re.sub(r'<a xlink:title="([^"]*)">(.*?)</a>', r"<title>\1</title>\2", svg, flags=re.DOTALL)
+    svg = re.sub(r'(<a xlink:href="[^"]*") xlink:title="([^"]*)"([^>]*>)', r"\1\3<title>\2</title>", svg)
     from html import escape
 
     head = f"<title>{escape(title)}</title>\n<desc>{escape(description)}</desc>\n"

@@ -8,8 +8,10 @@ from dataclasses import fields
 
 from ..nn.module import Module
 from ..ops.base import Operation
+from ..ops.index import Range
 
-_UNSAID = {"shape", "dtype", "dims_out", "generator", "scheme"}  # what the picture says elsewhere
+# What the picture says elsewhere
+_UNSAID = {"shape", "dtype", "dims_out", "generator", "scheme", "body", "facts", "parameters", "region"}
 _USUAL = {
     "stride": 1, "padding": 0, "output_padding": 0, "dilation": 1, "groups": 1, "bias": True, "keepdim": False,
     "affine": True, "track_running_stats": True, "eps": None, "momentum": None, "ceil_mode": False,
@@ -82,6 +84,8 @@ def _flat(value: object) -> Iterable[object]:
 def _setting(name: str, value: object) -> str:
     if isinstance(value, bool):
         return name if value else f"no {name}"
+    if name == "key" and isinstance(value, tuple):
+        return f"[{', '.join(map(_place, value))}]"
     if isinstance(value, tuple) and value and all(isinstance(each, int) for each in value):
         if name in ("dims", "dim", "normalized_shape", "order", "axes"):
             value = ", ".join(map(str, value))
@@ -92,6 +96,14 @@ def _setting(name: str, value: object) -> str:
     if isinstance(value, float):
         value = number(value)
     return f"{name.removesuffix('_size')} {value}"
+
+
+def _place(place: object) -> str:
+    """An entry of an index's key as Python writes it; a dot where a tensor says which."""
+    if isinstance(place, Range):
+        stop = place.start + (place.length - 1) * place.step + (1 if place.step > 0 else -1)
+        return f"{place.start}:{stop if stop >= 0 else ''}" + (f":{place.step}" if place.step != 1 else "")
+    return str(place) if isinstance(place, int) else "·"
 
 
 def number(value: float | int | bool) -> str:

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
-from .view import GraphView, ViewGroup, ViewNode, short_count
+from .contents import work_of
+from .images import bar_words
+from .view import Change, GraphView, ViewGroup, ViewNode, short_count
+
+_SIGNS: dict[Change, str] = {"": "", "added": "+ ", "removed": "- ", "changed": "~ ", "kept": "  "}
 
 
 def to_text(view: GraphView) -> str:
@@ -10,7 +14,8 @@ def to_text(view: GraphView) -> str:
     groups = {group.id: group for group in view.groups}
     sources: dict[str, list[str]] = {}
     for edge in view.edges:
-        sources.setdefault(edge.target, []).append(edge.source)
+        sources.setdefault(edge.target, []).append(_SIGNS[edge.change].strip() + edge.source)
+    compared = view.compared
     rows: list[tuple[str, str, str]] = []
     open_frames: list[str] = []
     previous: list[str] = []
@@ -21,14 +26,21 @@ def to_text(view: GraphView) -> str:
             common += 1
         for depth in range(common, len(path)):
             group = groups[path[depth]]
-            rows.append(("  " * depth + _words(group.title, group.name, group.repeat), "", ""))
+            indent = "  " * depth
+            sign = _SIGNS[group.change] or "  " if compared else ""
+            words = _words(group.title, group.name, group.repeat)
+            rows.append((sign + indent + words, "", ", ".join(group.facts)))
         open_frames = path
         inputs = sources.get(node.id, [])
         origin = "" if inputs == previous else "from " + ", ".join(inputs) if inputs else ""
         label = _words(node.title, node.name, node.repeat)
         alert = " ".join(node.alert.split())
-        notes = [*node.settings, node.rule, *node.values, alert, origin]
-        rows.append((f"{'  ' * len(path)}{node.id} {label}", _shape(node), ", ".join(note for note in notes if note)))
+        was = "was " + ", ".join(node.was) if node.was else ""
+        values = [*node.values, *([f"[{bar_words(node.bars)}]"] if node.bars else []), *work_of(node)]
+        notes = [*node.settings, *node.facts, node.rule, was, *values, alert, origin]
+        sign = _SIGNS[node.change] if compared else ""
+        words = f"{sign}{'  ' * len(path)}{node.id} {label}"
+        rows.append((words, _shape(node), ", ".join(note for note in notes if note)))
         previous = [node.id]
     widths = [max([len(row[column]) for row in rows if row[1]], default=0) for column in (0, 1)]
     body = [f"{row[0]:<{widths[0]}}  {row[1]:<{widths[1]}}  {row[2]}".rstrip() for row in rows]

@@ -35,6 +35,18 @@ class Trace:
     """Which of the leaves are buffers."""
     given: dict[Node, Tensor] = field(default_factory=dict)
     """Numbers for symbols, where the model was traced on tensors."""
+    calls: frozenset[str] = frozenset()
+    """Scopes that are made up for the second and further calls of a block, where the graph comes from no model."""
+    bodies: dict[str, Node] = field(default_factory=dict)
+    """Fused operations that are drawn opened, by the scope that their nodes stand in."""
+    returned: int | None = None
+    """So many of the outputs, from the first on, are returned; without it all are. The others are left behind."""
+    becomes: dict[Node, tuple[str, ...]] = field(default_factory=dict)
+    """What is done with a result: that it is returned, or which parameter it is from now on."""
+    notes: tuple[str, ...] = ()
+    """What a reader must know of the graph as a whole."""
+    times: dict[Node, float] = field(default_factory=dict)
+    """Milliseconds of operations, where the compiler has measured them."""
 
 
 @dataclass(frozen=True)
@@ -143,31 +155,6 @@ def _last_tensors(traceback: TracebackType | None) -> list[Tensor]:
         found = [tensor for node, tensor in here.items() if node not in inner] or found
         traceback = traceback.tb_next
     return found
-
-
-def without_numbers(trace: Trace) -> tuple[Trace, dict[Node, Node]]:
-    """The same graph with nothing in it computed, so that its gradient is a graph in full; and each node's twin.
-
-    An eager gradient is recorded only where it could be differentiated again; a picture wants all of it.
-    """
-    twins: dict[Node, Node] = {}
-    for node in topological_order([tensor.node for tensor in trace.outputs]):
-        inputs = tuple([twins[parent] for parent in node.inputs])
-        twin = Node(
-            node.op, inputs, node.spec, requires_grad=node.requires_grad, symbolic=True, scope=node.scope,
-            place=node.place, name=node.name,
-        )  # fmt: skip
-        twin.handle = node.handle
-        twins[node] = twin
-    twin_trace = Trace(
-        trace.name,
-        [Tensor._from_node(twins[tensor.node], None) for tensor in trace.outputs],
-        trace.modules,
-        {twins[node]: name for node, name in trace.leaves.items() if node in twins},
-        frozenset([twins[node] for node in trace.buffers if node in twins]),
-        {twins[node]: tensor for node, tensor in trace.given.items() if node in twins},
-    )
-    return twin_trace, twins
 
 
 def tensors_in(value: Any) -> Iterator[Tensor]:

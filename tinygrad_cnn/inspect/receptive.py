@@ -8,8 +8,9 @@ lead to a node (a shortcut, a concatenation), it needs the smallest box around a
 from __future__ import annotations
 
 import copy
+import heapq
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -91,6 +92,56 @@ def receptive_field(
         moves.append((ends[1] - ends[0]) / (count - 1))
     size = tuple([last - first + 1 for first, last in zip(low, high, strict=True)])
     return ReceptiveField(size, tuple(moves), tuple(low), tuple(high))
+
+
+def field_sizes(outputs: Iterable[Node], source: Node) -> dict[Node, tuple[int, ...]]:
+    """How many pixels of the source the middle unit of each output sees, along the spatial axes.
+
+    The same as :attr:`ReceptiveField.size`, for many nodes of one graph at once. Outputs that do not depend on the
+    source are left out; where the graph has no windows (convolution, pooling, another resolution) all are.
+    """
+    ends = list(outputs)
+    order = topological_order(ends)
+    rank = {node: place for place, node in enumerate(order)}
+    stands: dict[Node, Node] = {source: source}  # for a node that depends on the source: one with the same needs
+    by_window = False
+    for node in order:
+        inside = {parent for parent in node.inputs if parent in stands}
+        if inside:
+            rule = _rule(node)
+            by_window = by_window or rule in (_window, _painted, _resampled)
+            stands[node] = stands[inside.pop()] if rule is _same and len(inside) == 1 else node
+    if not by_window:
+        return {}
+    sizes: dict[Node, tuple[int, ...]] = {}
+    for end in dict.fromkeys([stands[node] for node in ends if node in stands]):
+        spans = _needed_of(end, source, stands, rank)
+        if spans is not None:
+            sizes[end] = tuple([last - first + 1 for first, last in spans[2:]])
+    return {node: sizes[stands[node]] for node in ends if stands.get(node) in sizes}
+
+
+def _needed_of(end: Node, source: Node, stands: dict[Node, Node], rank: dict[Node, int]) -> Box | None:
+    """What the middle unit of a node needs of the source, by a walk that skips what changes no needs."""
+    shape = end.spec.shape
+    places = [(0, 0), (0, shape[1] - 1 if len(shape) > 1 else 0), *[(n // 2, n // 2) for n in shape[2:]]]
+    needed: dict[Node, Box] = {end: tuple(places[: len(shape)])}
+    waiting = [(-rank[end], end)]  # ranks differ, so nodes are not compared
+    while waiting:
+        _, node = heapq.heappop(waiting)
+        if node is source:
+            break
+        rule, box = _rule(node), needed.pop(node)
+        for position, parent in enumerate(node.inputs):
+            part = rule(node, box, position) if parent in stands else None
+            if part is not None:
+                below = stands[parent]
+                if below in needed:
+                    needed[below] = _around(needed[below], part)
+                else:
+                    needed[below] = part
+                    heapq.heappush(waiting, (-rank[below], below))
+    return needed.get(source)
 
 
 def measured_receptive_field(

@@ -95,9 +95,10 @@ OPTIMIZERS: dict[str, Callable[[Any], Any]] = {
 class Task:
     """A network with its optimiser, its batch and its step."""
 
-    def __init__(self, net: str, optimizer: str = "adam", dtype: str = "float64") -> None:
+    def __init__(self, net: str, optimizer: str = "adam", dtype: str = "float64", batch: int = 6) -> None:
         tg.seed(3)
         make, shape = NETS[net]
+        shape = (batch, *shape[1:])
         self.model = make().to(dtype)
         self.optimizer = OPTIMIZERS[optimizer](self.model.parameters())
         random = np.random.default_rng(0)

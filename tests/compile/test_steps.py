@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import tracemalloc
+
 import numpy as np
 import pytest
 
@@ -112,3 +114,32 @@ def test_loading_a_state_is_seen() -> None:
     step(task.inputs, task.labels)
     task.model.load_state_dict(before)
     assert step(task.inputs, task.labels).item() == pytest.approx(first, rel=1e-12)
+
+
+@pytest.mark.parametrize("net", ["convolutional", "residual", "dropout", "autoencoder"])
+def test_a_warm_step_allocates_nothing_large(net: str, monkeypatch: pytest.MonkeyPatch, device_name: str) -> None:
+    """Less than 64 KiB at any moment of a step, though its arrays are several times as large.
+
+    NumPy tells ``tracemalloc`` of every array. What remains are its iterators, whose buffers are made small here, the
+    results that are handed out, and Python's own objects.
+    """
+    if device_name != "cpu":
+        pytest.skip("plans run on the CPU")
+    monkeypatch.setattr(plan_module.os, "cpu_count", lambda: 1)
+    task = Task(net, batch=256)
+    step = tg.compile(task.step)
+    before = np.setbufsize(256)
+    try:
+        for _ in range(3):
+            step(task.inputs, task.labels)
+        tracemalloc.start()
+        step(task.inputs, task.labels)
+        tracemalloc.reset_peak()
+        start, _ = tracemalloc.get_traced_memory()
+        step(task.inputs, task.labels)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+        np.setbufsize(before)
+    assert step.plan.nbytes > 10 * (1 << 16)
+    assert peak - start < 1 << 16

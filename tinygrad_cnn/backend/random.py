@@ -47,10 +47,10 @@ class Generator:
             self._stream = np.random.default_rng(self.seed)
         return self._stream
 
-    def uniform(self, shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
-        """Numbers of the half-open interval [0, 1), each equally likely."""
-        if dtype == np.float32:
-            return self.numpy.random(shape, dtype=np.float32)
+    def uniform(self, shape: tuple[int, ...], dtype: np.dtype, out: np.ndarray | None = None) -> np.ndarray:
+        """Numbers of the half-open interval [0, 1), each equally likely; in ``out``, if that is given."""
+        if dtype in (np.float32, np.float64):
+            return self.numpy.random(shape, dtype=dtype.type, out=out)
         return self.numpy.random(shape).astype(dtype)
 
     def spawn_seed(self) -> tuple[int, int]:

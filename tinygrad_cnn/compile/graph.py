@@ -22,12 +22,14 @@ class State:
 
     node: Node
     """The symbol that stands for it in the graph."""
-    read: Callable[[], Array]
+    read: Callable[..., Array]
     """What it holds now."""
     leaf: Tensor | None = None
     """The tensor whose numbers these are, if there is one."""
     dims: tuple[int, ...] | None = None
     """The order in which its axes are stored, where it is not their own."""
+    fills: bool = False
+    """Whether ``read`` writes into an array that it is called with."""
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ looks: so a training step moves no parameter, and an array that was given to the
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,6 +17,7 @@ from ..graph import Node, Spec
 from ..ops.base import Deferred
 from ..tensor import Tensor
 from .forms import unflatten
+from .graph import State
 from .layout import inverse
 from .plan import Plan, uninterrupted
 from .trace import Guards
@@ -48,7 +49,7 @@ class Runner:
         pairs = list(zip(graph.states, plan.states, strict=True))
         self._leaves = [(state.leaf, state.dims, memory) for state, memory in pairs if state.leaf is not None]
         self._seen: list[Node | None] = [None] * len(self._leaves)
-        self._read = [(state.read, state.dims, memory) for state, memory in pairs if state.leaf is None]
+        self._read = [_reader(state, memory) for state, memory in pairs if state.leaf is None]
         place = {id(leaf): index for index, (leaf, _, _) in enumerate(self._leaves)}
         assigned = [effect for effect in graph.effects if effect.kind == "assign"]
         self._kept = [(effect.leaf, place[id(effect.leaf)]) for effect in assigned if id(effect.leaf) in place]
@@ -69,9 +70,8 @@ class Runner:
                 array = leaf.array
                 np.copyto(memory, array if dims is None else array.transpose(dims))
                 self._seen[index] = leaf.node
-        for read, dims, memory in self._read:
-            array = read()
-            memory[...] = array if dims is None else array.transpose(dims)
+        for read in self._read:
+            read()
         plan.compute()
         outputs = [_tensor(plan.result(position)) for position in range(self._outputs)]
         given = [(leaf, plan.result(position)) for leaf, position in self._given]
@@ -95,6 +95,17 @@ class Runner:
         leaf._array = None
         leaf._become_node(Node(Resident(own), (), leaf.node.spec, name=leaf.name), leaf.requires_grad)
         self._seen[index] = leaf.node
+
+
+def _reader(state: State, memory: np.ndarray) -> Callable[[], None]:
+    """What brings a state that is no leaf to where the plan reads it."""
+    turned = memory if state.dims is None else memory.transpose(inverse(state.dims))
+    own = [np.empty(turned.shape, turned.dtype)] if state.fills else []
+
+    def read() -> None:
+        turned[...] = state.read(*own)
+
+    return read
 
 
 def _tensor(array: np.ndarray) -> Tensor:

@@ -15,11 +15,12 @@ import numpy as np
 from ..graph import Node
 from ..ops.base import CONSTANT, Constant, Full
 from ..ops.elementwise import Add, Cast, Detach, Div, Mul, Neg, Sub
+from ..ops.index import Index, Range
 from ..ops.linalg import MatMul
 from ..ops.norm import Standardise
 from ..ops.random import Uniform
 from ..ops.reduce import AMax, AMin, LogSumExp, Mean, Reduction, Sum
-from ..ops.shape import BroadcastTo, Permute, Reshape
+from ..ops.shape import BroadcastTo, Pad, Permute, Reshape
 from .graph import like, rewrite
 
 LARGEST_CONSTANT = 4096
@@ -184,6 +185,18 @@ def _permute(node: Node) -> Node:
     return node
 
 
+def _pad(node: Node) -> Node:
+    """What only cuts away is a view."""
+    assert isinstance(node.op, Pad)
+    (x,) = node.inputs
+    if any(width > 0 for pair in node.op.widths for width in pair):
+        return node
+    if x.spec.shape == node.spec.shape:
+        return x
+    key = [Range(-before, length, 1) for (before, _), length in zip(node.op.widths, node.spec.shape, strict=True)]
+    return like(node, Index(tuple(key)), (x,), node.spec)
+
+
 def _standardise(node: Node) -> Node:
     """Now that its gradient has been taken, it is a difference and a quotient."""
     x, center, scale = [
@@ -201,6 +214,7 @@ RULES: dict[type, Callable[[Node], Node]] = {
     Div: _div,
     Mul: _mul,
     Neg: _neg,
+    Pad: _pad,
     Permute: _permute,
     Reshape: _reshape,
     Standardise: _standardise,

@@ -87,10 +87,13 @@ class Tracer:
             self._numbers[key] = State(node, lambda: np.asarray(getattr(owner, name), dtype))
         return Tensor._from_node(self._numbers[key].node, None)
 
-    def draw(self, numbers: Callable[[], Array], spec: Spec) -> Tensor:
-        """The symbol of random numbers, which are drawn in every call in the order in which they are asked for here."""
+    def draw(self, numbers: Callable[..., Array], spec: Spec) -> Tensor:
+        """The symbol of random numbers, which are drawn in every call in the order in which they are asked for here.
+
+        ``numbers`` gives a new array, or writes into the one that it is called with.
+        """
         node = Node(SYMBOL, (), spec, symbolic=True, name="noise")
-        self._drawn[node] = State(node, numbers)
+        self._drawn[node] = State(node, numbers, fills=spec.dtype in (np.float32, np.float64))
         return Tensor._from_node(node, None)
 
     def visit(self, part: object) -> None:

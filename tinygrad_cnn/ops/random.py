@@ -60,7 +60,7 @@ def uniform_like(x: Tensor, generator: Generator = default_generator) -> Tensor:
     """Numbers of [0, 1) in the shape and type of ``x``; symbolic where ``x`` is."""
     tracer = current_mode().tracer
     if tracer is not None:  # a compiled function draws them in every call, in the order in which it asks here
-        return tracer.draw(lambda: generator.uniform(x.shape, x.dtype), x.spec)
+        return tracer.draw(lambda out=None: generator.uniform(x.shape, x.dtype, out), x.spec)
     return apply(Uniform(x.shape, x.dtype, generator), like=x)
 
 

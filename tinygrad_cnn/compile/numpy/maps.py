@@ -33,7 +33,9 @@ from ...ops.elementwise import (
     Neg,
     Pow,
     Relu,
+    Sigmoid,
     Sign,
+    Softplus,
     Sqrt,
     Square,
     Sub,
@@ -136,9 +138,33 @@ def _calls(op: Operation, inputs: list[np.ndarray], out: np.ndarray, scratch: Sc
             partial(np.take, slopes, mask.view(np.int8), None, factor, "clip"),
             partial(np.multiply, inputs[0], factor, out),
         ]
+    if isinstance(op, Sigmoid | Softplus):
+        return _soft(op, inputs[0], out, scratch)
     if isinstance(op, Cast | Copy):
         return [partial(np.copyto, out, inputs[0], "unsafe")]
     return [partial(_compute, op, inputs, out)]
+
+
+def _soft(op: Operation, x: np.ndarray, out: np.ndarray, scratch: Scratch) -> list[Call]:
+    """``1 / (1 + exp(-x))`` and ``log(1 + exp(x))`` from ``exp(-|x|)``, which cannot overflow, as they are eagerly."""
+    small = scratch.take(out.shape, out.dtype)
+    calls: list[Call] = [partial(np.abs, x, small), partial(np.negative, small, small), partial(np.exp, small, small)]
+    zero, one = np.asarray(0, out.dtype), np.asarray(1, out.dtype)
+    if isinstance(op, Softplus):
+        return [
+            *calls,
+            partial(np.log1p, small, small),
+            partial(np.maximum, x, zero, out=out),
+            partial(np.add, out, small, out),
+        ]
+    mask = scratch.take(out.shape, np.dtype(bool))
+    return [
+        *calls,
+        partial(np.greater_equal, x, zero, mask),
+        partial(np.maximum, small, mask, out=out),  # 1 for positive numbers
+        partial(np.add, small, one, small),
+        partial(np.divide, out, small, out),
+    ]
 
 
 def _masked(x: np.ndarray, mask: np.ndarray, out: np.ndarray, scratch: Scratch) -> list[Call]:

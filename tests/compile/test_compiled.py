@@ -401,3 +401,27 @@ def test_the_report() -> None:
     assert "conv_weight" in str(report)
     for name, array in task.numbers().items():
         np.testing.assert_array_equal(array, before[name], err_msg=name)
+
+
+def test_the_number_of_blas_threads_is_put_back() -> None:
+    """Whoever leaves first, among threads that are inside at the same time."""
+    from tinygrad_cnn.compile.blas import _OneThread
+
+    class Library:
+        threads = 7
+
+        def get_num_threads(self) -> int:
+            return self.threads
+
+        def set_num_threads(self, count: int) -> None:
+            self.threads = count
+
+    limit, library = _OneThread(), Library()
+    limit.__dict__["_libraries"] = [library]
+    first, second = limit(True), limit(True)
+    first.__enter__()
+    second.__enter__()
+    first.__exit__(None, None, None)
+    assert library.threads == 1
+    second.__exit__(None, None, None)
+    assert library.threads == 7

@@ -124,6 +124,21 @@ class Compiled:
         found: Plan = plan
         return found
 
+    def stages(self) -> dict[str, Graph]:
+        """The graph of the last call as it was written, and after each pass that changed it, under the pass's name.
+
+        ``tg.draw(after, against=before)`` shows what a pass does.
+
+        >>> import tinygrad_cnn as tg
+        >>> f = tg.compile(lambda x: -(-x) + x * 1)
+        >>> result = f(tg.Tensor([1.0, 2.0]))
+        >>> list(f.stages())
+        ['as written', 'apply_algebra', 'fuse']
+        """
+        from .passes import stages
+
+        return stages(self.graph)
+
     def report(self, repeats: int = 0) -> Report:
         """What the plan of the last call does: its memory, its kernels, and with ``repeats`` the time of each.
 

@@ -40,6 +40,27 @@ def optimise(graph: Graph, watch: Callable[[str, Graph], None] | None = None) ->
     return graph
 
 
+def stages(graph: Graph) -> dict[str, Graph]:
+    """The graph, and after each pass that changed it, fusion included."""
+    found = {"as written": graph}
+    last = _text(graph)
+
+    def watch(name: str, after: Graph) -> None:
+        nonlocal last
+        if _text(after) != last:
+            found[name if name not in found else f"{name}, again"] = after
+            last = _text(after)
+
+    watch("fuse", fuse(optimise(graph, watch)))
+    return found
+
+
+def _text(graph: Graph) -> list[tuple[str, ...]]:
+    """What a graph computes: each node's operation, shape and inputs."""
+    number = {node: str(position) for position, node in enumerate(graph.nodes)}
+    return [(str(node.op), repr(node.spec), *[number[each] for each in node.inputs]) for node in number]
+
+
 def divide(graph: Graph, parts: int) -> tuple[list[Part], str]:
     """The graph for so many parts of the batch, fused; for one part with the reason where it cannot be split."""
     reason = ""

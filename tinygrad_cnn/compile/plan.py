@@ -6,7 +6,7 @@ import os
 import signal
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from types import FrameType
 
 import numpy as np
@@ -58,8 +58,12 @@ class Plan:
 
     def compute(self) -> None:
         """Everything but the change of the states."""
-        with one_blas_thread(self._limits_blas):
+        with self.one_blas_thread():
             run_parts(self._compute, self._blame)
+
+    def one_blas_thread(self) -> AbstractContextManager[None]:
+        """Matrix products on one thread inside of the ``with``, where the parts or small sizes make that better."""
+        return one_blas_thread(self._limits_blas)
 
     def _blame(self, part: int, call: Callable[[], object], error: BaseException) -> None:
         """Say which line of the user's program the failing call comes from."""

@@ -87,11 +87,12 @@ def make_report(plan: Plan, repeats: int) -> Report:
     """
     program = plan.programs[0]
     lines = []
-    for position, phase in enumerate(program.phases):
-        last = position == len(program.phases) - 1
-        for step in phase:
-            seconds = None if last or not repeats else min(_time(step) for _ in range(repeats))
-            lines.append(_line(step, seconds))
+    with plan.one_blas_thread():
+        for position, phase in enumerate(program.phases):
+            last = position == len(program.phases) - 1
+            for step in phase:
+                seconds = None if last or not repeats else min(_time(step) for _ in range(repeats))
+                lines.append(_line(step, seconds))
     return Report(plan.nbytes, len(plan.parts), plan.whole_because, len(plan.traced.nodes), tuple(lines))
 
 

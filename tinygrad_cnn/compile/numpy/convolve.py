@@ -51,24 +51,24 @@ def conv_calls(
     axes, groups = len(op.stride), op.groups
     windows = x.windows(op.padding, weight.shape[:axes], op.stride, op.dilation, out.shape[1:-1])
     if groups == 1:
-        copies, weight = _gathered(weight)
+        copies, weight = _gathered(weight, scratch)
         work, name = _correlate(windows, op, weight, out, tail, scratch, wish)
         return copies + work, name
     c, o = weight.shape[-2], out.shape[-1] // groups
     calls: list[Call] = []
     for g in range(groups):
-        kernel = np.empty((*weight.shape[:-1], o), weight.dtype)
+        kernel = scratch.keep((*weight.shape[:-1], o), weight.dtype)
         calls.append(partial(np.copyto, kernel, weight[..., g * o : (g + 1) * o]))
         part = windows[..., g * c : (g + 1) * c]
         calls += correlate(part, axes, kernel, out[..., g * o : (g + 1) * o], None, scratch)
     return calls + _finish(out, tail, scratch), "windows"
 
 
-def _gathered(weight: np.ndarray) -> tuple[list[Call], np.ndarray]:
+def _gathered(weight: np.ndarray, scratch: Scratch) -> tuple[list[Call], np.ndarray]:
     """The kernel with its numbers one after the other, and what copies them there if they are not."""
     if weight.flags.c_contiguous:
         return [], weight
-    own = np.empty(weight.shape, weight.dtype)
+    own = scratch.keep(weight.shape, weight.dtype)
     return [partial(np.copyto, own, weight)], own
 
 
@@ -185,7 +185,7 @@ def transposed_calls(
     size, kernel = y.inside.shape[1:-1], weight.shape[:axes]
     if goes_by_rows(op, Spec(y.inside.shape, out.dtype), Spec(weight.shape, out.dtype), wish):
         band = Band(size[-1], op.stride[-1], op.dilation[-1], weight.shape)
-        copies, weight = _gathered(weight)
+        copies, weight = _gathered(weight, scratch)
         return copies + transposed_rows(op, band, y.inside, weight, out, tail, scratch), "rows"
     calls: list[Call] = []
     per_axis = [_phases(op, size, kernel, axis) for axis in range(axes)]
@@ -198,7 +198,7 @@ def transposed_calls(
         if 0 in cells.shape:
             calls.append(partial(part.fill, 0))
             continue
-        turned = np.empty((*cells.shape[:axes], cells.shape[-1], cells.shape[-2]), weight.dtype)
+        turned = scratch.keep((*cells.shape[:axes], cells.shape[-1], cells.shape[-2]), weight.dtype)
         calls.append(partial(np.copyto, turned, cells.swapaxes(-1, -2)))
         plain = Conv((1,) * axes, ((0, 0),) * axes, tuple([each.step for each in phase]))
         windows = y.windows(

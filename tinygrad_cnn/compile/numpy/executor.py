@@ -74,7 +74,7 @@ class Program:
     @property
     def nbytes(self) -> int:
         """All memory of this part, in bytes: known before it runs."""
-        return self.arena_bytes + self.scratch.nbytes + self.other_bytes
+        return self.arena_bytes + self.scratch.total + self.other_bytes
 
 
 def bind(parts: Sequence[Part], algorithm: str = "auto") -> tuple[list[Program], list[np.ndarray], list[Call]]:
@@ -141,7 +141,7 @@ class Binder:
         for phase in self.schedule.phases:
             steps = []
             for node in phase:
-                self.scratch.reset()
+                self.scratch.begin()
                 calls = self._calls(node, binders)
                 if calls:
                     steps.append(Step(node, calls, self.algorithms.get(node, "")))

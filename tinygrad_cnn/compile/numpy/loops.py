@@ -27,15 +27,16 @@ Arrays = Mapping[Node, np.ndarray]
 
 def blocked_calls(body: Sequence[Node], arrays: Arrays, out: np.ndarray, scratch: Scratch) -> list[Call]:
     """An element-wise kernel, block by block along the first axis."""
-    calls, arrays, out = _flattened(arrays, out)
-    if not out.ndim or not out.size:
-        return calls + map_calls(body, arrays, out, scratch)
-    step = max(1, BLOCK // max(1, out.nbytes // out.shape[0]))
-    for start in range(0, out.shape[0], step):
-        block = slice(start, start + step)
-        parts = {key: _rows(array, block, out.ndim) for key, array in arrays.items()}
-        with scratch.marked():
-            calls += map_calls(body, parts, out[block], scratch)
+    with scratch.marked():
+        calls, arrays, out = _flattened(arrays, out, scratch)
+        if not out.ndim or not out.size:
+            return calls + map_calls(body, arrays, out, scratch)
+        step = max(1, BLOCK // max(1, out.nbytes // out.shape[0]))
+        for start in range(0, out.shape[0], step):
+            block = slice(start, start + step)
+            parts = {key: _rows(array, block, out.ndim) for key, array in arrays.items()}
+            with scratch.marked():
+                calls += map_calls(body, parts, out[block], scratch)
     return calls
 
 
@@ -58,7 +59,7 @@ def _rows(array: np.ndarray, rows: slice, axes: int) -> np.ndarray:
     return array if array.ndim < axes or array.shape[0] == 1 else array[rows]
 
 
-def _flattened(arrays: Arrays, out: np.ndarray) -> tuple[list[Call], Arrays, np.ndarray]:
+def _flattened(arrays: Arrays, out: np.ndarray, scratch: Scratch) -> tuple[list[Call], Arrays, np.ndarray]:
     """The same work with longer rows.
 
     All axes become one where every operand fills the result; the last two do where the others are one number for each
@@ -80,7 +81,7 @@ def _flattened(arrays: Arrays, out: np.ndarray) -> tuple[list[Call], Arrays, np.
         elif array.size == 1:
             new[key] = array.reshape(())
         elif array.size == channels == array.shape[-1]:
-            row = np.empty((width, channels), array.dtype)
+            row = scratch.take((width, channels), array.dtype)
             calls.append(partial(np.copyto, row, array.reshape(channels)))
             new[key] = row.reshape(-1)
         else:
@@ -131,7 +132,7 @@ def reduction_calls(op: Fused, arrays: Arrays, out: np.ndarray, scratch: Scratch
                 numbers = np.asarray(plain.op.value, dtype)
             else:
                 numbers = scratch.take((rows.stop - rows.start, *shape[1:]) if shape else (), dtype)
-                more, flat, target = _flattened(parts, numbers)
+                more, flat, target = _flattened(parts, numbers, scratch)
                 calls += more + map_calls(body, flat, target, scratch)
             if numbers.shape != ((rows.stop - rows.start, *shape[1:]) if shape else ()):
                 numbers = np.broadcast_to(numbers, (rows.stop - rows.start, *shape[1:]))

@@ -58,9 +58,9 @@ class Band:
             (self.stride * c * row + o * number, block, self.dilation * c * row, row, number),
         )
 
-    def filled(self, weight: np.ndarray) -> tuple[Call, np.ndarray]:
+    def filled(self, weight: np.ndarray, scratch: Scratch) -> tuple[Call, np.ndarray]:
         """The call that writes the kernel into the matrix, and the matrix."""
-        matrix = np.zeros(self.shape, weight.dtype)
+        matrix = scratch.own(self.shape, weight.dtype)
         cells = weight.reshape(self.shape[0], *self.kernel[-3:])
         return partial(np.copyto, self.diagonals(matrix), cells), matrix
 
@@ -83,7 +83,7 @@ def correlate_rows(
 ) -> list[Call]:  # fmt: skip
     """``(N, *L, Q, *K, C) x (*K, C, O) -> (N, *L, Q, O)``."""
     rows = rows_of(windows, axes, band)
-    fill, matrix = band.filled(weight)
+    fill, matrix = band.filled(weight, scratch)
     matrix = matrix.reshape(-1, matrix.shape[-1])
     calls: list[Call] = [fill]
     for images in _row_chunks(len(rows), rows[:1].size * rows.itemsize):
@@ -105,7 +105,7 @@ def weight_rows(
 ) -> list[Call]:
     """The gradient in the kernel: that in the banded matrix, added up along its diagonals."""
     rows = rows_of(windows, axes, band)
-    total, part = np.empty(band.shape, out.dtype), np.empty(band.shape, out.dtype)
+    total, part = scratch.keep(band.shape, out.dtype), scratch.keep(band.shape, out.dtype)
     flat = (band.shape[0] * band.shape[1], band.shape[2])
     calls: list[Call] = []
     for images in _row_chunks(len(rows), rows[:1].size * rows.itemsize):
@@ -135,7 +135,7 @@ def transposed_rows(
     axes = len(op.stride)
     c, before = band.kernel[-2], op.padding[-1][0]
     start, stop = max(before, 0), min(band.pixels, before + op.size[-1])
-    fill, matrix = band.filled(weight)
+    fill, matrix = band.filled(weight, scratch)
     calls: list[Call] = [fill]
     lead = [range(k) for k in band.kernel[: axes - 1]]
     row = out.shape[-2] * c

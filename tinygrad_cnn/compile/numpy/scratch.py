@@ -12,14 +12,14 @@ import numpy as np
 ALIGNMENT = 64
 
 
-class Scratch:
-    """A region that is handed out from its start again for each piece of work.
+class Region:
+    """Memory that is handed out from its start again for each piece of work.
 
     When a piece needs more than there is, a larger region takes its place; kernels that were bound to the old one keep
     it.
     """
 
-    def __init__(self, size: int = 1 << 20) -> None:
+    def __init__(self, size: int) -> None:
         self._memory = aligned(size)
         self._used = 0
         self.nbytes = size
@@ -49,6 +49,35 @@ class Scratch:
             start = 0
         self._used = start + -(-size // ALIGNMENT) * ALIGNMENT
         return self._memory[start : start + size].view(dtype).reshape(shape)
+
+
+class Scratch(Region):
+    """Two regions: one for a piece of a kernel's work, and one for what the kernel keeps from piece to piece."""
+
+    def __init__(self, size: int = 1 << 20) -> None:
+        super().__init__(size)
+        self._kept = Region(1 << 16)
+        self._own = 0
+
+    def begin(self) -> None:
+        """A new kernel begins: everything may be overwritten."""
+        self.reset()
+        self._kept.reset()
+
+    def keep(self, shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
+        """An array that stays as it is until the next kernel; its numbers are arbitrary."""
+        return self._kept.take(shape, dtype)
+
+    def own(self, shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
+        """An array of zeros that nobody else writes to, from one run to the next."""
+        array = empty(shape, dtype)
+        self._own += array.nbytes
+        return array
+
+    @property
+    def total(self) -> int:
+        """All bytes together."""
+        return self.nbytes + self._kept.nbytes + self._own
 
 
 def copy_runs(target: np.ndarray, source: np.ndarray) -> Callable[[], object]:

@@ -135,8 +135,8 @@ def weight_by_windows(windows: np.ndarray, axes: int, y: np.ndarray, out: np.nda
     """``(N, *P, *K, C), (N, *P, O) -> (*K, C, O)``: the gradient in the kernel."""
     gather = Gather(windows, axes)
     o = y.shape[-1]
-    own = out.reshape(gather.row, o) if out.flags.c_contiguous else np.empty((gather.row, o), out.dtype)
-    part = np.empty_like(own)
+    own = out.reshape(gather.row, o) if out.flags.c_contiguous else scratch.keep((gather.row, o), out.dtype)
+    part = scratch.keep(own.shape, out.dtype)
     calls: list[Call] = []
     for images in chunks(windows.shape[0], gather.bytes_each()):
         scratch.reset()

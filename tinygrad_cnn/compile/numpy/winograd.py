@@ -102,7 +102,7 @@ def products(
 
     Returns what is done once, and for each chunk the calls and where the tiles of the output are then.
     """
-    kernels = np.empty((REACH * REACH, tiles.channels, tiles.out), tiles.dtype)
+    kernels = scratch.keep((REACH * REACH, tiles.channels, tiles.out), tiles.dtype)
     once: list[Call] = [partial(np.matmul, tiles.to_kernel, weight.reshape(9, -1), kernels.reshape(REACH * REACH, -1))]
     chunks = []
     for images in tiles.chunks:
@@ -121,8 +121,8 @@ def products(
 
 def weight_products(tiles: Tiles, y: np.ndarray, out: np.ndarray, scratch: Scratch) -> list[Call]:
     """The calls of the gradient in the kernel: the tiles with ``y`` of ``(N, P, Q, O)`` give ``(3, 3, C, O)``."""
-    total = np.empty((REACH * REACH, tiles.channels, tiles.out), tiles.dtype)
-    part = np.empty_like(total)
+    total = scratch.keep((REACH * REACH, tiles.channels, tiles.out), tiles.dtype)
+    part = scratch.keep(total.shape, tiles.dtype)
     calls: list[Call] = []
     for images in tiles.chunks:
         scratch.reset()

@@ -154,3 +154,37 @@ def test_a_described_checkpoint_is_drawn() -> None:
     y = tg.checkpoint(lambda x: x.exp().tanh())(x)
     assert "tanh" in tg.draw(y).dot
     assert tg.evaluate(y, {x: np.zeros((2, 3), "float32")}).shape == (2, 3)
+
+
+def test_what_is_read_before_the_gradient_is_computed_again_too() -> None:
+    """The rule of tanh takes the square of its output first, which needs no gradient: the copy waits all the same."""
+    weight = nn.Parameter(np.array([1.0, 2.0, 3.0], "float32"))
+
+    def function(x: tg.Tensor) -> tuple[tg.Tensor, tg.Tensor | None]:
+        weight.grad = None
+        y = tg.checkpoint(lambda z: z.exp().tanh().exp())(x * weight).sum()
+        y.backward()
+        return y, weight.grad
+
+    x = tg.Tensor([[0.1, -0.2, 0.3]] * 4)
+    compiled = tg.compile(function)
+    for one, other in zip(compiled(x), function(x), strict=True):
+        assert one is not None
+        assert other is not None
+        np.testing.assert_allclose(one.numpy(), other.numpy(), rtol=1e-6)
+    if x.device == "cpu":
+        names = [node.op.name for node in compiled.stages()["recompute"].nodes]
+        assert names.count("exp") == 3
+        assert names.count("tanh") == 2
+
+
+def test_two_checkpoints_side_by_side() -> None:
+    weight = nn.Parameter(np.array([1.0, 2.0, 3.0], "float32"))
+
+    def function(x: tg.Tensor) -> tg.Tensor:
+        a = tg.checkpoint(lambda z: (z * weight).exp().tanh().exp())(x)
+        b = tg.checkpoint(lambda z: (z * weight).tanh().exp().tanh())(a) * tg.checkpoint(lambda z: z.exp().tanh())(x)
+        return tg.grad((a * b).sum(), weight)
+
+    x = tg.Tensor([[0.1, -0.2, 0.3]] * 4)
+    np.testing.assert_allclose(tg.compile(function)(x).numpy(), function(x).numpy(), rtol=1e-5)

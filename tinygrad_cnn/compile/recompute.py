@@ -50,7 +50,7 @@ def recompute(results: Sequence[Node]) -> list[Node]:
     signals = _signals(order)
     new: dict[Node, Node] = {}
     copies: dict[Node, Node] = {}
-    for node in order:
+    for node in _signals_first(order, signals):
         inputs = []
         for each in node.inputs:
             copied = _reads_again(node, each) and each.region in signals
@@ -67,19 +67,51 @@ def _reads_again(reader: Node, node: Node) -> bool:
     return reader.region is None or reader.region.of is not inside
 
 
+def _again(node: Node) -> list[Region]:
+    """The checkpoints whose numbers a node reads again."""
+    return [each.region for each in node.inputs if _reads_again(node, each) and each.region is not None]
+
+
 def _signals(order: Sequence[Node]) -> dict[Region, Node]:
-    """For each checkpoint a node that says that its gradient has begun: it rests on nothing that is to be copied."""
-    rests_on: dict[Node, frozenset[Region]] = {}
+    """For each checkpoint the gradient that comes back to it: it rests on its results, and on nothing to be copied."""
+    copied: dict[Node, frozenset[Region]] = {}  # the checkpoints whose copies a node rests on
+    passed: dict[Node, frozenset[Region]] = {}  # those whose results it rests on
     signals: dict[Region, Node] = {}
     for node in order:
-        again = frozenset([each.region for each in node.inputs if _reads_again(node, each) and each.region is not None])
-        for region in again:
+        copied[node] = frozenset(_again(node)).union(*[copied[each] for each in node.inputs])
+        edge = node.region is not None and not node.region.forgets
+        own = frozenset([node.region.of]) if edge and node.region is not None else frozenset()
+        passed[node] = own.union(*[passed[each] for each in node.inputs])
+        for region in copied[node] - signals.keys():
             for each in node.inputs:
-                gradient = each.inputs and (each.region is None or each.region.of is not region)
-                if gradient and region not in rests_on[each] and region not in signals:
+                if region in passed[each] - copied[each] and region not in signals:
                     signals[region] = each
-        rests_on[node] = again.union(*[rests_on[each] for each in node.inputs])
     return signals
+
+
+def _signals_first(order: Sequence[Node], signals: dict[Region, Node]) -> list[Node]:
+    """The nodes, each after its inputs and after the signals of what it reads again.
+
+    Where checkpoints would have to wait for each other, none of them is computed again.
+    """
+    done: list[Node] = []
+    position: dict[Node, int] = {}
+    entered: set[Node] = set()
+    stack = [(node, False) for node in reversed(order)]
+    while stack:
+        node, finished = stack.pop()
+        if finished:
+            position[node] = len(done)
+            done.append(node)
+        elif node not in entered:
+            entered.add(node)
+            stack.append((node, True))
+            waits = [*node.inputs, *[signals[region] for region in _again(node) if region in signals]]
+            stack.extend([(each, False) for each in reversed(waits)])
+    if all(position[each] < position[node] for node in done for each in node.inputs):
+        return done
+    signals.clear()
+    return list(order)
 
 
 def _copy(wanted: Node, new: dict[Node, Node], copies: dict[Node, Node], signals: dict[Region, Node]) -> Node:

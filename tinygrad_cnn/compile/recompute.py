@@ -75,18 +75,21 @@ def _again(node: Node) -> list[Region]:
 def _signals(order: Sequence[Node]) -> dict[Region, Node]:
     """For each checkpoint the gradient that comes back to it: it rests on its results, and on nothing to be copied."""
     copied: dict[Node, frozenset[Region]] = {}  # the checkpoints whose copies a node rests on
-    passed: dict[Node, frozenset[Region]] = {}  # those whose results it rests on
+    passed: dict[Node, frozenset[Region]] = {}  # those that a result of which went into it
     signals: dict[Region, Node] = {}
+    ends: dict[Region, Node] = {}
     for node in order:
+        if node.region is not None and not node.region.forgets:
+            ends[node.region.of] = node
         copied[node] = frozenset(_again(node)).union(*[copied[each] for each in node.inputs])
-        edge = node.region is not None and not node.region.forgets
-        own = frozenset([node.region.of]) if edge and node.region is not None else frozenset()
-        passed[node] = own.union(*[passed[each] for each in node.inputs])
+        edges = [each.region for each in node.inputs if each.region is not None and not each.region.forgets]
+        passed[node] = frozenset([each.of for each in edges]).union(*[passed[each] for each in node.inputs])
         for region in copied[node] - signals.keys():
             for each in node.inputs:
                 if region in passed[each] - copied[each] and region not in signals:
                     signals[region] = each
-    return signals
+    # A gradient may be the result itself, as that of a sum of exponentials is.
+    return {region: end for region, end in ends.items() if region not in copied[end]} | signals
 
 
 def _signals_first(order: Sequence[Node], signals: dict[Region, Node]) -> list[Node]:

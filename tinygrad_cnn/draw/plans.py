@@ -128,7 +128,9 @@ def _trace_of_graph(graph: Any) -> Trace:
     for position, tensor in enumerate(tensors):
         words = "result"
         if position in left:
-            name = names.get(id(left[position].leaf)) or left[position].leaf.name or "buffer"
+            leaf = left[position].leaf
+            kind = "parameter" if isinstance(leaf, Parameter) else "buffer"
+            name = names.get(id(leaf)) or leaf.name or kind
             words = f"gradient of {name}" if left[position].kind == "gradient" else f"new {name}"
         becomes[tensor.node] = (*becomes.get(tensor.node, ()), words)
     return Trace(

@@ -34,11 +34,13 @@ format: $(call installed,lint)  ## mend what can be mended without thinking
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-book: $(call installed,docs)  ## build the site into docs/_build/html, executing every chapter
-	$(BIN)/python -m sphinx -b html -W --keep-going -n -E docs docs/_build/html
+book: $(call installed,docs)  ## build the site into docs/_build/html, executing every chapter, and look over it
+	$(BIN)/python -m sphinx -b html -W --keep-going -n -E -j 2 docs docs/_build/html
+	$(BIN)/python docs/check_book.py docs/_build/html
+	$(BIN)/python docs/check_pages.py docs/_build/html
 
-bench: $(call installed,train)  ## measure speed
-	@for script in $(filter-out %/harness.py,$(wildcard benchmarks/*.py)); do $(BIN)/python $$script $(ARGS) || exit 1; done
+bench: $(call installed,train)  ## measure speed beside other frameworks; options as in docs/benchmarks.md
+	$(BIN)/python benchmarks/compare.py $(ARGS)
 
 coverage: $(call installed,dev)  ## which lines and branches the suite reaches
 	$(BIN)/python -m pytest --cov --cov-report=term-missing $(ARGS)

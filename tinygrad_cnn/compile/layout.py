@@ -5,7 +5,8 @@ again. The pass finds everything that flows into and out of convolutions and poo
 reductions, and turns all of it; where it meets something else, a ``permute`` stands at the border. Parameters and the
 optimiser's memories are kept turned between calls, so nothing is moved for them.
 
-``stored = logical.transpose(dims)``: images ``(N, C, *S) -> (N, *S, C)``, kernels ``(O, C, *K) -> (*K, C, O)``.
+``stored = logical.transpose(dims)``: images ``(N, C, *S) -> (N, *S, C)``, kernels ``(O, C, *K) -> (*K, C, O)``, weights
+of dense layers ``(O, I) -> (I, O)``.
 """
 
 from __future__ import annotations
@@ -159,6 +160,10 @@ def arrange(graph: Graph) -> Graph:
             for each, dims in zip(node.inputs, wishes[0], strict=True):
                 groups.ask(each, dims)
             groups.ask(node, wishes[1])
+    matrices = {state.node for state in graph.states if len(state.node.spec.shape) == 2}
+    for node in order:
+        if isinstance(node.op, Permute) and node.op.dims == (1, 0) and node.inputs[0] in matrices:
+            groups.ask(node.inputs[0], (1, 0))  # a dense layer reads its weights transposed
 
     given = {*graph.arguments, *[state.node for state in graph.states]}
     stored: dict[Node, Node] = {}  # each node as it is stored

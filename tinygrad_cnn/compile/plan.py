@@ -40,6 +40,7 @@ class Plan:
         self.programs, self.states, self._copies = bind(self.parts, convolution)
         self._compute = [program.calls[:-1] for program in self.programs]
         self._commit = [program.calls[-1:] for program in self.programs]
+        # For small products a second thread gains little, and costs a lot where another program wants the core.
         self._limits_blas = one_blas_thread.possible and (len(self.parts) > 1 or self.macs < PARALLEL_MACS)
 
     @property

@@ -55,6 +55,7 @@ class Runner:
         self._kept = [(effect.leaf, place[id(effect.leaf)]) for effect in assigned if id(effect.leaf) in place]
         self._given = [(effect.leaf, effect.position) for effect in assigned if id(effect.leaf) not in place]
         self._gradients = [effect for effect in graph.effects if effect.kind != "assign"]
+        self._changes = bool(graph.effects)
         self._outputs = len(graph.results) - sum(effect.position >= 0 for effect in graph.effects)
 
     def fits(self) -> bool:
@@ -76,6 +77,8 @@ class Runner:
         outputs = [_tensor(plan.result(position)) for position in range(self._outputs)]
         given = [(leaf, plan.result(position)) for leaf, position in self._given]
         gradients = [None if e.position < 0 else _tensor(plan.result(e.position)) for e in self._gradients]
+        if not self._changes:
+            return unflatten(self.description, iter(outputs))
         with uninterrupted():
             plan.commit()
             for leaf, index in self._kept:

@@ -15,7 +15,7 @@ from numpy.lib.stride_tricks import as_strided
 
 from .maps import Call
 from .scratch import Scratch
-from .windows import CHUNK, Tail, chunks
+from .windows import Tail, chunks
 
 
 def fits(windows: np.ndarray, axes: int) -> bool:
@@ -81,7 +81,7 @@ def correlate_fft(
         np.copyto(out[images], spectra.back(spectra.of(image[images]) @ kernels[0])[part])
 
     calls: list[Call] = [transform_kernel]
-    for images in chunks(len(image), spectra.bytes_each * max(c, o) * CHUNK // (1 << 24)):
+    for images in chunks(len(image), spectra.bytes_each * max(c, o) // 32):
         scratch.reset()
         calls.append(partial(compute, images))
         if tail is not None:

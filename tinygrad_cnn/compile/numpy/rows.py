@@ -21,7 +21,7 @@ from ...ops.conv import ConvTranspose
 from ...ops.window import Sizes, meeting
 from .maps import Call
 from .scratch import Scratch, copy_runs
-from .windows import CHUNK, Tail
+from .windows import Tail, chunks
 
 LARGEST_BAND = 1 << 21
 """How many bytes a banded matrix has at most: it is read again and again."""
@@ -65,11 +65,6 @@ class Band:
         return partial(np.copyto, self.diagonals(matrix), cells), matrix
 
 
-def _row_chunks(n: int, bytes_each: int) -> list[slice]:
-    step = max(1, CHUNK // max(1, bytes_each))
-    return [slice(start, min(start + step, n)) for start in range(0, n, step)]
-
-
 def rows_of(windows: np.ndarray, axes: int, band: Band) -> np.ndarray:
     """The rows that windows ``(N, *L, Q, *K, C)`` are taken of: ``(N, *L, *K without the last, pixels * C)``."""
     lead = (*range(axes), *range(1 + axes, 2 * axes))
@@ -86,7 +81,7 @@ def correlate_rows(
     fill, matrix = band.filled(weight, scratch)
     matrix = matrix.reshape(-1, matrix.shape[-1])
     calls: list[Call] = [fill]
-    for images in _row_chunks(len(rows), rows[:1].size * rows.itemsize):
+    for images in chunks(len(rows), rows[:1].size * rows.itemsize):
         scratch.reset()
         copied = scratch.take(rows[images].shape, rows.dtype)
         target = out[images]
@@ -108,7 +103,7 @@ def weight_rows(
     total, part = scratch.keep(band.shape, out.dtype), scratch.keep(band.shape, out.dtype)
     flat = (band.shape[0] * band.shape[1], band.shape[2])
     calls: list[Call] = []
-    for images in _row_chunks(len(rows), rows[:1].size * rows.itemsize):
+    for images in chunks(len(rows), rows[:1].size * rows.itemsize):
         scratch.reset()
         copied = scratch.take(rows[images].shape, rows.dtype)
         grad = y[images]
@@ -141,7 +136,7 @@ def transposed_rows(
     row = out.shape[-2] * c
     flat_out = as_strided(out, (*out.shape[:-2], row), (*out.strides[:-2], out.itemsize))
     columns = slice((start - before) * c, (stop - before) * c)
-    for images in _row_chunks(len(y), y[:1].nbytes + out[:1].nbytes):
+    for images in chunks(len(y), y[:1].nbytes + out[:1].nbytes):
         scratch.reset()
         grad = y[images]
         if not grad.flags.c_contiguous:

@@ -6,6 +6,7 @@ import importlib
 import inspect
 import re
 import socket
+import subprocess
 import sys
 from pathlib import Path
 from typing import Any, NoReturn
@@ -14,11 +15,13 @@ import pytest
 
 import tinygrad_cnn as tg
 from tinygrad_cnn.ops.base import OPERATIONS
-from tinygrad_cnn.ops.elementwise import Mul
 
 ROOT = Path(__file__).resolve().parent.parent
-CHAPTERS = sorted((ROOT / "tutorials").glob("*.md"))
-CELL = re.compile(r"^```\{code-cell\}[^\n]*\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+sys.path.insert(0, str(ROOT / "docs/_ext"))
+import chapters  # noqa: E402
+from chapters import Chapter  # noqa: E402
+
+CHAPTERS = chapters.chapters()
 EXAMPLE = re.compile(r"^```python\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 PUBLIC_MODULES = [
     "",
@@ -33,8 +36,10 @@ PUBLIC_MODULES = [
     ".data",
     ".io",
     ".testing",
+    ".compile",
     ".ops",
     ".graph",
+    ".summary",
 ]
 
 
@@ -44,60 +49,103 @@ def _on_the_cpu(device_name: str) -> None:
         pytest.skip("texts show what happens on the CPU")
 
 
-def run_chapter(chapter: Path, monkeypatch: pytest.MonkeyPatch) -> int:
-    """Run a chapter's cells as one program, without a network or a screen, and count them."""
+def run_chapter(chapter: Chapter, monkeypatch: pytest.MonkeyPatch, breaking: str) -> None:
+    """Run a chapter's cells as one program, without a network or a screen, with one thing broken."""
     pyplot = pytest.importorskip("matplotlib.pyplot")
     pyplot.switch_backend("agg")
     monkeypatch.setattr(pyplot, "show", lambda: pyplot.close("all"))
 
     def refuse(*_: object) -> NoReturn:
-        raise AssertionError("a chapter asked for the network")
+        raise OSError("a chapter asked for the network")
 
     monkeypatch.setattr(socket.socket, "connect", refuse)
-    text = chapter.read_text(encoding="utf-8")
-    names: dict[str, Any] = {"__name__": "chapter"}
-    cells = list(CELL.finditer(text))
-    for cell in cells:
-        source = re.sub(r"^:.*$", "", cell[1], flags=re.MULTILINE)  # settings of the cell
-        above = text[: cell.start(1)].count("\n")
-        exec(compile("\n" * above + source, str(chapter), "exec"), names)
-    return len(cells)
+    try:
+        chapters.run(chapter, breaking)
+    finally:
+        pyplot.close("all")
 
 
-@pytest.mark.parametrize("chapter", CHAPTERS, ids=lambda path: path.stem)
-def test_chapter_runs(chapter: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    text = chapter.read_text(encoding="utf-8")
-    assert run_chapter(chapter, monkeypatch) == text.count("```{code-cell}") > 0
-
-
-@pytest.mark.parametrize("chapter", CHAPTERS, ids=lambda path: path.stem)
-def test_chapter_notices_a_wrong_gradient(chapter: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    right = Mul.vjp
-
-    def wrong(self: Mul, grad: tg.Tensor, output: tg.Tensor, a: tg.Tensor, b: tg.Tensor) -> Any:
-        return right(self, grad + grad, output, a, b)
-
-    monkeypatch.setattr(Mul, "vjp", wrong)
+@pytest.mark.parametrize(
+    ("chapter", "breaking"),
+    [
+        pytest.param(chapter, breaking, id=f"{chapter.number}-{breaking}")
+        for chapter in CHAPTERS
+        for breaking in chapter.breaks
+    ],
+)
+def test_chapter_notices_a_wrong_rule(chapter: Chapter, breaking: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The run ends at the first assertion that fails. That all hold otherwise is what ``make book`` shows."""
+    if breaking.startswith("this page:"):
+        old, _, new = breaking.removeprefix("this page:").partition("=>")
+        assert old.strip() != new.strip()
+        assert any(old.strip() in cell.code for cell in chapter.cells)
     with pytest.raises(AssertionError):
-        run_chapter(chapter, monkeypatch)
+        run_chapter(chapter, monkeypatch, breaking)
 
 
-@pytest.mark.parametrize("chapter", CHAPTERS, ids=lambda path: path.stem)
-def test_chapter_has_exercises_with_checked_solutions(chapter: Path) -> None:
-    text = chapter.read_text(encoding="utf-8")
-    tasks = re.findall(r"^\*\*\d+\. ", text.partition("## Exercises")[2], flags=re.MULTILINE)
-    solutions = [cell[1] for cell in CELL.finditer(text) if "hide-cell" in cell[1]]
-    assert len(tasks) == len(solutions) >= 3
-    assert all("assert " in solution for solution in solutions)
+@pytest.mark.parametrize("chapter", CHAPTERS, ids=lambda chapter: chapter.path.stem)
+def test_chapter_has_its_parts(chapter: Chapter) -> None:
+    text = chapter.text
+    assert chapter.breaks, "name what must make the chapter fail: % breaks: ..."
+    assert len(chapter.cells) == text.count("```{code-cell}") > 0
+    for words in ("**You need**", "**You will**", "**It takes**"):
+        assert words in text, words
+    prose = re.sub(r"^```.*?^```$", "", text, flags=re.MULTILINE | re.DOTALL)
+    headings = [line for line in prose.splitlines() if line.startswith("#")]
+    assert sum(heading.startswith("# ") for heading in headings) == 1
+    assert headings[-1] == "## Where to go from here"
+    assert "## Exercises" in headings
+    assert any(heading.lower().startswith("## what could be wrong") for heading in headings)
 
 
-@pytest.mark.parametrize("chapter", CHAPTERS, ids=lambda path: path.stem)
-def test_chapter_describes_its_pictures(chapter: Path) -> None:
-    for cell in CELL.finditer(chapter.read_text(encoding="utf-8")):
-        if "plt.show()" in cell[1] or re.search(r"^tg\.draw", cell[1], re.MULTILINE):
-            found = re.search(r'alt: "([^"]+)"', cell[1])
-            assert found, cell[1]
-            assert len(found[1]) > 40
+@pytest.mark.parametrize("chapter", CHAPTERS, ids=lambda chapter: chapter.path.stem)
+def test_chapter_has_exercises_with_checked_solutions(chapter: Chapter) -> None:
+    assert chapter.tasks == len(chapter.solutions) >= 3
+    assert all("assert " in solution.code or "check" in solution.code for solution in chapter.solutions)
+    for file in (f"ch{chapter.number}.py", f"test_ch{chapter.number}.py"):
+        assert (chapters.EXERCISES / file).exists()
+
+
+@pytest.mark.parametrize("chapter", CHAPTERS, ids=lambda chapter: chapter.path.stem)
+def test_chapter_names_a_test_for_each_equation(chapter: Chapter) -> None:
+    assert len(chapter.equations) == len(re.findall(r"^\$\$ *\([\w-]+\)$", chapter.text, re.MULTILINE))
+    for label, test in chapter.equations.items():
+        if test == "this page":
+            assert re.search(r"^\s*assert ", chapter.text.partition(f"({label})")[2], re.MULTILINE), label
+        else:
+            assert not chapters.missing_test(test), f"{label}: {test or 'no test is named'}"
+
+
+@pytest.mark.parametrize("chapter", CHAPTERS, ids=lambda chapter: chapter.path.stem)
+def test_chapter_describes_its_pictures(chapter: Chapter) -> None:
+    for cell in chapter.cells:
+        if "plt.show()" in cell.code or re.search(r"^tg\.draw|^draw\(", cell.code, re.MULTILINE):
+            found = re.search(r'alt: "([^"]+)"', cell.settings)
+            assert found, cell.code
+            assert len(found[1]) >= 40
+
+
+def test_exercises_are_there_to_be_solved() -> None:
+    """Before a reader has written anything, no check passes, and each says what is missing."""
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--tb=line", "tutorials/exercises"]
+    output = subprocess.run(command, check=False, cwd=ROOT, capture_output=True, text=True).stdout
+    last = output.splitlines()[-1]
+    assert "failed" in last, output
+    assert not re.search("passed|error|skipped", last), output
+    assert output.count("NotImplementedError") >= int(last.split()[0].strip("=")) > 0
+
+
+def test_a_marker_selects_the_exercises_of_its_chapter() -> None:
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--collect-only", "-m", "ch03"]
+    output = subprocess.run([*command, "tutorials/exercises"], check=False, cwd=ROOT, capture_output=True, text=True)
+    found = [line for line in output.stdout.splitlines() if "::" in line]
+    assert found, output
+    assert all(line.startswith("tutorials/exercises/test_ch03.py::") for line in found)
+
+
+def test_glossary_is_in_order() -> None:
+    terms = re.findall(r"^([^\s#`].*)$", (ROOT / "docs/glossary.md").read_text(encoding="utf-8"), re.MULTILINE)[1:]
+    assert terms == sorted(terms, key=str.lower)
 
 
 def test_readme_example(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
@@ -177,11 +225,7 @@ def test_operations_say_what_they_compute_and_their_gradient() -> None:
 
 def test_site_documents_every_public_name() -> None:
     pytest.importorskip("sphinx", reason="the site is built with the extra docs")
-    sys.path.insert(0, str(ROOT / "docs/_ext"))
-    try:
-        listing = importlib.import_module("generate").reference()
-    finally:
-        sys.path.remove(str(ROOT / "docs/_ext"))
+    listing = importlib.import_module("generate").reference()
     documented = {id(thing) for entries in listing.values() for _, thing, _ in entries}
     missing = [
         f"tinygrad_cnn{suffix}.{name}"

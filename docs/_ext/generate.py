@@ -9,16 +9,23 @@ from __future__ import annotations
 
 import importlib
 import inspect
+import os
+import re
 import shutil
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
+from chapters import chapters, check_cells
 from docutils import nodes
+from myst_nb.sphinx_ import NbMetadataCollector
 from sphinx.addnodes import pending_xref
 from sphinx.application import Sphinx
 from sphinx.environment import BuildEnvironment
 from sphinx.ext.napoleon import Config, GoogleDocstring
+from sphinx.util import logging
+
+logger = logging.getLogger(__name__)
 
 DOCS = Path(__file__).resolve().parent.parent
 ROOT = DOCS.parent
@@ -44,6 +51,7 @@ PAGES = {
     "tinygrad_cnn.testing": ("Checking gradients", "Gradient rules against finite differences."),
     "tinygrad_cnn.ops": ("Functions on tensors", "Most are methods or operators of :class:`~tinygrad_cnn.Tensor` too."),
     "tinygrad_cnn.ops.base": ("Making an operation", "The contract, and the function that calls an operation."),
+    "tinygrad_cnn.compile": ("Compiling", "A step traced once, its graph improved, and then only its plan runs."),
     "tinygrad_cnn.graph": ("Nodes", "What a graph is made of."),
     "tinygrad_cnn.backend": ("Devices", "The only place that knows which array modules there are."),
     "tinygrad_cnn.backend.random": ("Random numbers", "Seeded streams, the same on every device."),
@@ -84,6 +92,7 @@ FAMILIES = {
     "index": "Indexing",
     "reduce": "Reductions",
     "linalg": "Matrix products",
+    "norm": "Normalisation",
     "random": "Random numbers",
     "window": "Windows",
     "conv": "Convolution",
@@ -91,6 +100,32 @@ FAMILIES = {
     "resample": "Resolution",
 }
 """Headings of the table of operations, for the files in ``ops/``."""
+
+
+CHECK = """
+```{{code-cell}} ipython3
+:tags: [remove-cell]
+import solutions as _solutions
+
+_solutions.check("{}", globals())
+```
+"""
+"""What the site's build runs after a chapter's last cell."""
+
+STARTUP = """
+import socket
+import sys
+
+
+def _refuse(*_):
+    raise AssertionError("a chapter asked for the network")
+
+
+socket.socket.connect = socket.getaddrinfo = _refuse
+sys.stdout.flush_interval = 3600
+"""
+"""What a kernel runs before a first cell. None needs a network, here or at its reader's; and what a cell prints comes
+in one piece at its end, for a line that arrives in two pieces would be shown as two lines."""
 
 
 def public_names(module: Any) -> list[str]:
@@ -244,11 +279,23 @@ def write_networks(folder: Path) -> None:
 
 
 def copy_chapters(folder: Path) -> None:
-    """The chapters, for Sphinx wants all sources in one folder."""
+    """The chapters, for Sphinx wants all sources in one folder; each gets its number, and ends with
+    the checks of its exercises.
+    """
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
-    for chapter in sorted((ROOT / "tutorials").glob("*.md")):
-        shutil.copy(chapter, folder)
+    for chapter in chapters(ROOT / "tutorials"):
+        text = re.sub(r"^# ", f"# {int(chapter.number)}. ", chapter.text, count=1, flags=re.MULTILINE)
+        text += CHECK.format(f"ch{chapter.number}") * check_cells(chapter)
+        (folder / chapter.path.name).write_text(text, encoding="utf-8")
+
+
+def write_settings(folder: Path) -> None:
+    """Settings of the kernels in which chapters run."""
+    startup = folder / "profile_default/startup"
+    startup.mkdir(parents=True, exist_ok=True)
+    (startup / "startup.py").write_text(STARTUP, encoding="utf-8")
+    os.environ["IPYTHONDIR"] = str(folder)
 
 
 def resolve(app: Sphinx, env: BuildEnvironment, node: pending_xref, content: nodes.TextElement) -> Any:
@@ -285,6 +332,23 @@ def generate(app: Sphinx) -> None:
     write_operations(generated)
     write_networks(generated)
     copy_chapters(DOCS / "tutorials")
+    write_settings(Path(app.doctreedir).parent / "kernels")
+
+
+def name_levels(app: Sphinx, page: str, template: str, context: dict[str, Any], doctree: Any) -> None:
+    """Captions of the contents are headings; a screen reader wants to know of which level."""
+    tree = context.get("furo_navigation_tree")
+    if tree:
+        context["furo_navigation_tree"] = tree.replace('role="heading"', 'role="heading" aria-level="2"')
+
+
+def name_slowest(app: Sphinx, exception: Exception | None) -> None:
+    """Say which pages took longest to execute."""
+    documents = NbMetadataCollector.get_doc_data(app.env).items()
+    times = {name: data["exec_data"]["runtime"] or 0.0 for name, data in documents if data.get("exec_data")}
+    slowest = sorted(times, key=lambda name: times[name], reverse=True)[:5]
+    listing = ", ".join(f"{name} {times[name]:.1f} s" for name in slowest)
+    logger.info("cells were executed in %.0f s; slowest: %s", sum(times.values()), listing)
 
 
 def setup(app: Sphinx) -> dict[str, Any]:
@@ -292,4 +356,6 @@ def setup(app: Sphinx) -> dict[str, Any]:
     app.connect("autodoc-process-bases", public_bases)
     app.connect("autodoc-process-docstring", google_style)
     app.connect("missing-reference", resolve)
+    app.connect("html-page-context", name_levels, priority=900)
+    app.connect("build-finished", name_slowest)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

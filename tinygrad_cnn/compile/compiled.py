@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from .resident import Runner
 
 EXECUTORS = ("auto", "numpy", "plain")
-ALGORITHMS = ("auto", "windows", "rows", "winograd", "fft")
+ALGORITHMS = ("auto", "windows", "strips", "winograd", "fft")
 MOST_PLANS = 32
 """How many plans there may be for tensors of the same shapes before that is taken for a mistake."""
 
@@ -171,8 +171,8 @@ def compile(
             constants, which belong to what the function is compiled for. Returns the same kinds of things.
         executor: ``"numpy"`` for plans of NumPy calls on the CPU; ``"plain"`` to run the graph node by node, on any
             device; ``"auto"`` for the quickest that there is for where the tensors are.
-        convolution: the algorithm for convolutions that it suits: ``"windows"``, ``"rows"``, ``"winograd"``, ``"fft"``;
-            ``"auto"`` takes what should be the quickest for each shape. ``report()`` names what was taken.
+        convolution: the algorithm for convolutions that it suits: ``"windows"``, ``"strips"``, ``"winograd"`` or
+            ``"fft"``; ``"auto"`` takes what should be the quickest for each shape. ``report()`` names what was taken.
 
     What holds inside:
 

@@ -20,8 +20,8 @@ from . import winograd
 from .algorithms import pick, pick_transposed
 from .fft import correlate_fft, weight_fft
 from .maps import Call
-from .rows import Band, band_of, correlate_rows, transposed_rows, weight_rows
 from .scratch import Scratch
+from .strips import Band, correlate_strips, transposed_rows, weight_strips
 from .windows import Image, Tail, chunks, correlate, weight_by_windows
 
 
@@ -77,13 +77,11 @@ def _correlate(
 ) -> Work:
     """``(N, *P, *K, C) x (*K, C, O) -> (N, *P, O)``."""
     axes = len(op.stride)
-    band = band_of(windows, axes, op.stride, op.dilation, out.shape[-1])
-    name = pick(windows, axes, band, out.shape[-1], wish)
+    name, band = pick(windows, axes, op.stride, op.dilation, out.shape[-1], wish)
     if name == "winograd":
         return _by_tiles(windows, weight, out, tail, scratch), name
-    if name == "rows":
-        assert band is not None
-        return correlate_rows(windows, axes, band, weight, out, tail, scratch), name
+    if band is not None:
+        return correlate_strips(windows, axes, band, weight, out, tail, scratch), name
     if name == "fft":
         return correlate_fft(windows, axes, weight, out, tail, scratch), name
     return correlate(windows, axes, weight, out, tail, scratch), name
@@ -173,7 +171,7 @@ def takes_phases(op: ConvTranspose) -> bool:
 def goes_by_rows(op: ConvTranspose, y: Spec, weight: Spec, wish: str) -> bool:
     """Whether a transposed convolution adds up rows instead of reading windows, and so needs no margin."""
     chosen = pick_transposed(op, y.shape[1:-1], weight.shape, y.shape[0], y.dtype.itemsize, wish)
-    return chosen == "rows"
+    return chosen == "strips"
 
 
 def transposed_calls(
@@ -186,7 +184,7 @@ def transposed_calls(
     if goes_by_rows(op, Spec(y.inside.shape, out.dtype), Spec(weight.shape, out.dtype), wish):
         band = Band(size[-1], op.stride[-1], op.dilation[-1], weight.shape)
         copies, weight = _gathered(weight, scratch)
-        return copies + transposed_rows(op, band, y.inside, weight, out, tail, scratch), "rows"
+        return copies + transposed_rows(op, band, y.inside, weight, out, tail, scratch), "strips"
     calls: list[Call] = []
     per_axis = [_phases(op, size, kernel, axis) for axis in range(axes)]
     whole = all(len(phases) == 1 and phases[0].count == n for phases, n in zip(per_axis, op.size, strict=True))
@@ -227,13 +225,11 @@ def weight_calls(
             part, grad = windows[..., g * c : (g + 1) * c], y[..., g * o : (g + 1) * o]
             calls += weight_by_windows(part, axes, grad, out[..., g * o : (g + 1) * o], scratch)
         return calls, "windows"
-    band = band_of(windows, axes, op.stride, op.dilation, o)
-    name = pick(windows, axes, band, o, wish)
+    name, band = pick(windows, axes, op.stride, op.dilation, o, wish)
     if name == "winograd":
         return winograd.weight_products(winograd.Tiles(windows, o), y, out, scratch), name
-    if name == "rows":
-        assert band is not None
-        return weight_rows(windows, axes, band, y, out, scratch), name
+    if band is not None:
+        return weight_strips(windows, axes, band, y, out, scratch), name
     if name == "fft":
         return weight_fft(windows, axes, y, out), name
     return weight_by_windows(windows, axes, y, out, scratch), name

@@ -1,10 +1,11 @@
-"""Convolutions of small images, a whole row of pixels at a time.
+"""Convolutions with few channels, several neighbouring pixels at a time.
 
-A convolution along a row is a product with a banded matrix, whose columns hold the kernel at one place after the other.
-Most of the matrix is zero, and yet for few channels and short rows it is quicker to multiply by it than to copy each
-window into a row of its own: the product is wide, and processors like wide products.
+A convolution along a strip of a row is a product with a banded matrix, whose columns hold the kernel at one place after
+the other. Part of the matrix is zero, and yet for few channels it is quicker to multiply by it than to copy each window
+into a row of its own: less is copied, and the product is wide, which processors like.
 
-Legend as in ``windows.py``, with Q for the last axis of the map, X for that of the image, and L for the other axes.
+Legend as in ``windows.py``, with Q for the last axis of the map, X for that of the image, L for the other axes, and q
+for the places of a strip.
 """
 
 from __future__ import annotations
@@ -29,10 +30,10 @@ LARGEST_BAND = 1 << 21
 
 @dataclass(frozen=True)
 class Band:
-    """The banded matrix of a kernel: ``(cells along L, pixels of the row * C, Q * O)``."""
+    """The banded matrix of a kernel: ``(cells along L, pixels of the strip * C, q * O)``."""
 
     places: int
-    """Q."""
+    """q."""
     stride: int
     dilation: int
     kernel: tuple[int, ...]
@@ -40,7 +41,7 @@ class Band:
 
     @property
     def pixels(self) -> int:
-        """How many pixels of a row the windows reach."""
+        """How many pixels the windows of a strip reach."""
         return (self.places - 1) * self.stride + self.dilation * (self.kernel[-3] - 1) + 1
 
     @property
@@ -49,7 +50,7 @@ class Band:
         return math.prod(lead), self.pixels * c, self.places * o
 
     def diagonals(self, matrix: np.ndarray) -> np.ndarray:
-        """``(Q, cells along L, K, C, O)``: where in the matrix the kernel stands, once for each place."""
+        """``(q, cells along L, K, C, O)``: where in the matrix the kernel stands, once for each place."""
         *_, k, c, o = self.kernel
         block, row, number = matrix.strides
         return as_strided(
@@ -65,28 +66,37 @@ class Band:
         return partial(np.copyto, self.diagonals(matrix), cells), matrix
 
 
-def rows_of(windows: np.ndarray, axes: int, band: Band) -> np.ndarray:
-    """The rows that windows ``(N, *L, Q, *K, C)`` are taken of: ``(N, *L, *K without the last, pixels * C)``."""
-    lead = (*range(axes), *range(1 + axes, 2 * axes))
-    shape = (*[windows.shape[axis] for axis in lead], band.shape[1])
-    return as_strided(windows, shape, (*[windows.strides[axis] for axis in lead], windows.itemsize))
+def strips_of(windows: np.ndarray, axes: int, band: Band) -> np.ndarray:
+    """The strips that windows ``(N, *L, Q, *K, C)`` are taken of: ``(N, *L, Q / q, *K but the last, pixels * C)``."""
+    lead, cells = range(axes), range(1 + axes, 2 * axes)
+    count = windows.shape[axes] // band.places
+    return as_strided(
+        windows,
+        (*[windows.shape[axis] for axis in lead], count, *[windows.shape[axis] for axis in cells], band.shape[1]),
+        (
+            *[windows.strides[axis] for axis in lead],
+            band.places * windows.strides[axes],
+            *[windows.strides[axis] for axis in cells],
+            windows.itemsize,
+        ),
+    )
 
 
-def correlate_rows(
+def correlate_strips(
     windows: np.ndarray, axes: int, band: Band, weight: np.ndarray, out: np.ndarray, tail: Tail | None,
     scratch: Scratch,
 ) -> list[Call]:  # fmt: skip
     """``(N, *L, Q, *K, C) x (*K, C, O) -> (N, *L, Q, O)``."""
-    rows = rows_of(windows, axes, band)
+    strips = strips_of(windows, axes, band)
     fill, matrix = band.filled(weight, scratch)
     matrix = matrix.reshape(-1, matrix.shape[-1])
     calls: list[Call] = [fill]
-    for images in chunks(len(rows), rows[:1].size * rows.itemsize):
+    for images in chunks(len(strips), strips[:1].size * strips.itemsize + 2 * out[:1].nbytes):
         scratch.reset()
-        copied = scratch.take(rows[images].shape, rows.dtype)
+        copied = scratch.take(strips[images].shape, strips.dtype)
         target = out[images]
         product = target if target.flags.c_contiguous else scratch.take(target.shape, out.dtype)
-        calls.append(copy_runs(copied, rows[images]))
+        calls.append(copy_runs(copied, strips[images]))
         calls.append(partial(np.matmul, copied.reshape(-1, len(matrix)), matrix, product.reshape(-1, matrix.shape[1])))
         if tail is not None:
             calls += tail(images, product)
@@ -95,19 +105,19 @@ def correlate_rows(
     return calls
 
 
-def weight_rows(
+def weight_strips(
     windows: np.ndarray, axes: int, band: Band, y: np.ndarray, out: np.ndarray, scratch: Scratch
 ) -> list[Call]:
     """The gradient in the kernel: that in the banded matrix, added up along its diagonals."""
-    rows = rows_of(windows, axes, band)
+    strips = strips_of(windows, axes, band)
     total, part = scratch.keep(band.shape, out.dtype), scratch.keep(band.shape, out.dtype)
     flat = (band.shape[0] * band.shape[1], band.shape[2])
     calls: list[Call] = []
-    for images in chunks(len(rows), rows[:1].size * rows.itemsize):
+    for images in chunks(len(strips), strips[:1].size * strips.itemsize + y[:1].nbytes):
         scratch.reset()
-        copied = scratch.take(rows[images].shape, rows.dtype)
+        copied = scratch.take(strips[images].shape, strips.dtype)
         grad = y[images]
-        calls.append(copy_runs(copied, rows[images]))
+        calls.append(copy_runs(copied, strips[images]))
         if not grad.flags.c_contiguous:
             own = scratch.take(grad.shape, grad.dtype)
             calls.append(partial(np.copyto, own, grad))
@@ -159,12 +169,15 @@ def transposed_rows(
     return calls
 
 
-def band_of(windows: np.ndarray, axes: int, stride: Sizes, dilation: Sizes, out_channels: int) -> Band | None:
-    """The band for windows ``(N, *P, *K, C)``, if the pixels of a row lie one after the other."""
-    c = windows.shape[-1]
-    band = Band(windows.shape[axes], stride[-1], dilation[-1], (*windows.shape[1 + axes :], out_channels))
+def bands_of(windows: np.ndarray, axes: int, stride: Sizes, dilation: Sizes, out_channels: int) -> list[Band]:
+    """The bands for windows ``(N, *P, *K, C)``: strips of all lengths that rows can be divided into.
+
+    There are none where the pixels of a row do not lie one after the other.
+    """
     steps = (windows.strides[axes], windows.strides[2 * axes])
-    pixel = c * windows.itemsize
+    pixel = windows.shape[-1] * windows.itemsize
     if steps != (stride[-1] * pixel, dilation[-1] * pixel) or windows.strides[-1] != windows.itemsize:
-        return None
-    return band if math.prod(band.shape) * windows.itemsize <= LARGEST_BAND else None
+        return []
+    row, kernel = windows.shape[axes], (*windows.shape[1 + axes :], out_channels)
+    bands = [Band(q, stride[-1], dilation[-1], kernel) for q in range(1, row + 1) if row % q == 0]
+    return [band for band in bands if band.places > 1 and math.prod(band.shape) * windows.itemsize <= LARGEST_BAND]

@@ -117,6 +117,13 @@ def test_what_nan_infinity_and_signed_zero_forbid_is_left(function: Callable[[tg
     np.testing.assert_array_equal(np.signbit(before), np.signbit(after))
 
 
+def test_a_second_relu_is_gone() -> None:
+    graph = traced(lambda x: tg.relu(tg.relu(x)), X)
+    simple = on_results(apply_algebra)(graph)
+    assert names(simple) == ["symbol", "relu"]
+    same(graph, simple, X)
+
+
 def test_the_transpose_of_a_product_is_a_product() -> None:
     a, b = np.arange(6.0).reshape(2, 3), np.arange(12.0).reshape(3, 4)
     graph = traced(lambda a, b: (a @ b).T, a, b)

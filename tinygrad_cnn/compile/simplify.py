@@ -14,7 +14,7 @@ import numpy as np
 
 from ..graph import Node
 from ..ops.base import CONSTANT, Constant, Full
-from ..ops.elementwise import Add, Cast, Detach, Div, Mul, Neg, Sub
+from ..ops.elementwise import Add, Cast, Detach, Div, Mul, Neg, Relu, Sub
 from ..ops.index import Index, Range
 from ..ops.linalg import MatMul
 from ..ops.norm import Standardise
@@ -197,6 +197,10 @@ def _pad(node: Node) -> Node:
     return like(node, Index(tuple(key)), (x,), node.spec)
 
 
+def _relu(node: Node) -> Node:
+    return node.inputs[0] if isinstance(node.inputs[0].op, Relu) else node
+
+
 def _standardise(node: Node) -> Node:
     """Now that its gradient has been taken, it is a difference and a quotient."""
     x, center, scale = [
@@ -216,6 +220,7 @@ RULES: dict[type, Callable[[Node], Node]] = {
     Neg: _neg,
     Pad: _pad,
     Permute: _permute,
+    Relu: _relu,
     Reshape: _reshape,
     Standardise: _standardise,
     Sub: _sub,

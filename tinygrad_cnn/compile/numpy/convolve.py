@@ -52,7 +52,7 @@ def conv_calls(
     windows = x.windows(op.padding, weight.shape[:axes], op.stride, op.dilation, out.shape[1:-1])
     if groups == 1:
         copies, weight = _gathered(weight, scratch)
-        work, name = _correlate(windows, op, weight, out, tail, scratch, wish)
+        work, name = _correlate(windows, op, weight, out, tail, scratch, wish, x)
         return copies + work, name
     c, o = weight.shape[-2], out.shape[-1] // groups
     calls: list[Call] = []
@@ -73,13 +73,18 @@ def _gathered(weight: np.ndarray, scratch: Scratch) -> tuple[list[Call], np.ndar
 
 
 def _correlate(
-    windows: np.ndarray, op: Conv, weight: np.ndarray, out: np.ndarray, tail: Tail | None, scratch: Scratch, wish: str
-) -> Work:
-    """``(N, *P, *K, C) x (*K, C, O) -> (N, *P, O)``."""
+    windows: np.ndarray, op: Conv, weight: np.ndarray, out: np.ndarray, tail: Tail | None, scratch: Scratch, wish: str,
+    image: Image | None = None,
+) -> Work:  # fmt: skip
+    """``(N, *P, *K, C) x (*K, C, O) -> (N, *P, O)``. ``image`` is what the windows are taken of, if it is stored."""
     axes = len(op.stride)
     name, band = pick(windows, axes, op.stride, op.dilation, out.shape[-1], wish)
     if name == "winograd":
-        return _by_tiles(windows, weight, out, tail, scratch), name
+        tiles = winograd.Tiles(windows, out.shape[-1])
+        if image is not None and image.read_twice and tiles.channels <= winograd.MOST_STORED:
+            tiles.store(scratch)
+            image.tiles[op.padding, tiles.out] = tiles
+        return _by_tiles(tiles, weight, out, tail, scratch), name
     if band is not None:
         return correlate_strips(windows, axes, band, weight, out, tail, scratch), name
     if name == "fft":
@@ -88,9 +93,8 @@ def _correlate(
 
 
 def _by_tiles(
-    windows: np.ndarray, weight: np.ndarray, out: np.ndarray, tail: Tail | None, scratch: Scratch
+    tiles: winograd.Tiles, weight: np.ndarray, out: np.ndarray, tail: Tail | None, scratch: Scratch
 ) -> list[Call]:
-    tiles = winograd.Tiles(windows, out.shape[-1])
     calls, pieces = winograd.products(tiles, weight, scratch)
     for images, (work, output) in zip(tiles.chunks, pieces, strict=True):
         target = out[images]
@@ -227,7 +231,8 @@ def weight_calls(
         return calls, "windows"
     name, band = pick(windows, axes, op.stride, op.dilation, o, wish)
     if name == "winograd":
-        return winograd.weight_products(winograd.Tiles(windows, o), y, out, scratch), name
+        tiles = x.tiles.get((op.padding, o)) or winograd.Tiles(windows, o)
+        return winograd.weight_products(tiles, y, out, scratch), name
     if band is not None:
         return weight_strips(windows, axes, band, y, out, scratch), name
     if name == "fft":

@@ -122,6 +122,7 @@ class Binder:
         self._padded: dict[Any, list[tuple[float, np.ndarray]]] = {}
         """By size, margin and type: arrays with a margin, and until when each is in use."""
         self.margins = _margins(self.order, algorithm)
+        self.read_twice = _read_twice(self.order)
         self.sums = [node for node in self.graph.nodes if isinstance(node.op, AllReduce)]
         for node in self.graph.arguments:
             if any(map(any, self.margins.get(node, ()))):
@@ -223,14 +224,14 @@ class Binder:
             pool[free] = (stop, whole)
         inside = whole[(slice(None), *[slice(a, a + s) for s, (a, _) in zip(size, margin, strict=True)])]
         self.arrays[node] = inside
-        self.images[node] = Image(inside, whole, margin)
+        self.images[node] = Image(inside, whole, margin, node in self.read_twice)
 
     def image(self, node: Node) -> Image:
         """The node's array in its margin."""
         node = without_hold(node)
         if node not in self.images:
             array = self.arrays[node]
-            self.images[node] = Image(array, array, ((0, 0),) * (array.ndim - 2))
+            self.images[node] = Image(array, array, ((0, 0),) * (array.ndim - 2), node in self.read_twice)
         return self.images[node]
 
     def _lies_apart(self, node: Node) -> bool:
@@ -389,6 +390,16 @@ def _margins(order: Sequence[Node], algorithm: str) -> dict[Node, Pairs]:
                 continue
             want(sources[0], transpose_margin(op, size, sources[1].spec.shape[: len(size)]))
     return margins
+
+
+def _read_twice(order: Sequence[Node]) -> set[Node]:
+    """The images that a convolution and its gradient in the kernel both read."""
+    readers: dict[Node, set[type]] = {}
+    for node in order:
+        head = _arranged(node)
+        if head is not None:
+            readers.setdefault(without_hold(head[1][0]), set()).add(type(head[0]))
+    return {image for image, kinds in readers.items() if {Conv, ConvWeight} <= kinds}
 
 
 def _map_size(node: Node) -> tuple[int, ...]:

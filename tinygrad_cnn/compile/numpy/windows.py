@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
+from typing import Any
 
 import numpy as np
 from numpy.lib.stride_tricks import as_strided
@@ -34,6 +35,10 @@ class Image:
     whole: np.ndarray
     """The same with its margin."""
     margin: Pairs
+    read_twice: bool = False
+    """Whether a convolution and its gradient in the kernel read it."""
+    tiles: dict[Any, Any] = field(default_factory=dict)
+    """What a convolution leaves for the gradient."""
 
     def windows(self, pads: Pairs, kernel: Sizes, stride: Sizes, dilation: Sizes, count: Sizes) -> np.ndarray:
         """``(N, *P, *K, C)``, a view. ``pads`` is how far the first window reaches beyond the image on each axis."""

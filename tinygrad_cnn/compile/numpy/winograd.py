@@ -24,6 +24,8 @@ CHUNK = 1 << 20
 """How many bytes of transformed tiles are worked on at a time."""
 LEAST_CHANNELS = 32
 """With fewer channels the transforms cost more than they save."""
+MOST_STORED = 64
+"""With more channels the transform of an image is a small part of the work, and not worth the memory to keep it."""
 
 _B = np.array(
     [[4, 0, -5, 0, 1, 0], [0, -4, -4, 1, 1, 0], [0, 4, -4, -1, 1, 0], [0, -2, -1, 2, 1, 0], [0, 2, -1, -2, 1, 0],
@@ -66,15 +68,28 @@ class Tiles:
         bytes_each = REACH * REACH * self.rows * self.columns * max(c, channels_out) * windows.itemsize
         step = max(1, CHUNK // bytes_each)
         self.chunks = [slice(start, min(start + step, n)) for start in range(0, n, step)]
+        self._stored: dict[int, np.ndarray] = {}
         self.to_tiles = TO_TILES.astype(self.dtype)
         self.to_output = TO_OUTPUT.astype(self.dtype)
         self.to_kernel = TO_KERNEL.astype(self.dtype)
+
+    def store(self, scratch: Scratch) -> None:
+        """Let the transformed tiles stay where they are, for somebody who needs them later."""
+        for images in self.chunks:
+            self._stored[images.start] = scratch.own((REACH * REACH, self._view[0, 0, images].size), self.dtype)
+
+    def stored(self, images: slice) -> np.ndarray | None:
+        """The transformed tiles of some images, ``(36, tiles, C)``, where they are stored."""
+        found = self._stored.get(images.start)
+        return None if found is None else found.reshape(REACH * REACH, -1, self.channels)
 
     def transformed(self, images: slice, scratch: Scratch) -> tuple[list[Call], np.ndarray]:
         """The calls that transform the tiles of some images, and where they are then: ``(36, tiles, C)``."""
         view = self._view[:, :, images]
         cells = scratch.take(view.shape, self.dtype)
-        done = scratch.take((REACH * REACH, view[0, 0].size), self.dtype)
+        done = self._stored.get(images.start)
+        if done is None:
+            done = scratch.take((REACH * REACH, view[0, 0].size), self.dtype)
         calls: list[Call] = [
             partial(np.copyto, cells, view),
             partial(np.matmul, self.to_tiles, cells.reshape(REACH * REACH, -1), done),
@@ -126,7 +141,8 @@ def weight_products(tiles: Tiles, y: np.ndarray, out: np.ndarray, scratch: Scrat
     calls: list[Call] = []
     for images in tiles.chunks:
         scratch.reset()
-        more, cells = tiles.transformed(images, scratch)
+        found = tiles.stored(images)
+        more, cells = tiles.transformed(images, scratch) if found is None else ([], found)
         grad = tiles.as_tiles(y[images])
         flat = scratch.take(grad.shape, tiles.dtype)
         spread = scratch.take((REACH * REACH, grad[0, 0].size), tiles.dtype)

@@ -26,7 +26,7 @@ from ..fuse import Fused, copy_of
 from ..graph import Graph, like, rewrite
 from ..layout import Arranged
 from ..memory import Life, place
-from ..recompute import without_hold
+from ..recompute import Hold, without_hold
 from ..schedule import VIEWS, Schedule, is_large, schedule
 from ..split import AllReduce, Part, Rows
 from .convolve import (
@@ -393,7 +393,9 @@ def _margins(order: Sequence[Node], algorithm: str) -> dict[Node, Pairs]:
 
 
 def _read_twice(order: Sequence[Node]) -> set[Node]:
-    """The images that a convolution and its gradient in the kernel both read."""
+    """The images that a convolution and its gradient in the kernel both read; none where checkpoints save memory."""
+    if any(isinstance(node.op, Hold) for node in order):
+        return set()
     readers: dict[Node, set[type]] = {}
     for node in order:
         head = _arranged(node)

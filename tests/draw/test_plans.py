@@ -14,6 +14,12 @@ from tinygrad_cnn import nn
 from tinygrad_cnn.draw import GraphView
 
 
+@pytest.fixture(autouse=True)
+def _on_the_cpu(device_name: str) -> None:
+    if device_name != "cpu":
+        pytest.skip("plans run on the CPU")
+
+
 def training_step(rows: int = 8, **settings: Any) -> Any:
     """A compiled step of a dense layer, which has run once."""
     layer = nn.Linear(3, 1)

@@ -10,6 +10,8 @@ import pytest
 
 import tinygrad_cnn as tg
 from tinygrad_cnn import nn
+from tinygrad_cnn.compile import plan
+from tinygrad_cnn.errors import ArgumentError
 
 Wrap = Callable[[Callable[..., tg.Tensor]], Callable[..., tg.Tensor]]
 
@@ -144,9 +146,45 @@ def test_compiled_steps_are_the_same_and_take_less_memory(device_name: str) -> N
         plain, again = steps[0].plan, steps[1].plan
         assert again.programs[0].arena_bytes < 0.5 * plain.programs[0].arena_bytes
         convolutions = [
-            sum("conv(" in str(node.op) for node in plan.programs[0].part.graph.nodes) for plan in (plain, again)
+            sum("conv(" in str(node.op) for node in each.programs[0].part.graph.nodes) for each in (plain, again)
         ]
         assert convolutions == [12, 18]  # the last convolution of a block is kept: its output is the block's
+
+
+def test_what_cannot_be_looked_through() -> None:
+    with pytest.raises(ArgumentError, match="checkpoint: this argument or result is neither a tensor nor a constant"):
+        tg.checkpoint(lambda x: {x.shape})(tg.Tensor([1.0]))
+
+
+def test_a_plan_of_two_parts_computes_again_only_when_the_gradient_has_come(
+    device_name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its parts wait for each other in every normalisation; meanwhile nothing is computed that is needed later."""
+    if device_name != "cpu":
+        pytest.skip("plans run on the CPU")
+    monkeypatch.setattr(plan, "PARALLEL_MACS", 1)
+    monkeypatch.setattr(plan.os, "cpu_count", lambda: 2)
+    sizes = []
+    for wrap in (as_it_is, tg.checkpoint):
+        task = Task(wrap, count=6, size=16)
+        step = tg.compile(task.step)
+        step(task.x)
+        sizes.append(step.plan.programs[0].arena_bytes)
+    assert len(step.plan.parts) == 2
+    assert sizes[1] < 0.5 * sizes[0]
+
+
+def test_images_with_a_margin_share_their_memory(device_name: str) -> None:
+    if device_name != "cpu":
+        pytest.skip("plans run on the CPU")
+    layers = [nn.Conv2d(4, 4, 3, padding=1) for _ in range(8)]
+    x = tg.Tensor(np.ones((8, 4, 16, 16), "float32"))
+    used = []
+    for count in (4, 8):
+        compiled = tg.compile(nn.Sequential(*layers[:count]))
+        compiled(x)
+        used.append(compiled.plan.programs[0].other_bytes)
+    assert used[1] - used[0] < x.array.nbytes  # four more layers, and not one more image
 
 
 def test_a_described_checkpoint_is_drawn() -> None:

@@ -16,7 +16,7 @@ from typing import Any, TypeVar
 
 from .backend import Array, device_of
 from .compile.forms import flatten
-from .graph import Node, Region
+from .graph import Node, Region, order_within
 from .mode import checkpointing
 from .tensor import Tensor
 
@@ -24,14 +24,17 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 
 def checkpoint(function: F) -> F:
-    """The same function, whose inner numbers are forgotten and computed again for the gradient.
+    """The same function, whose inner numbers are forgotten and computed again for the gradient. (Chen et al., 2016)
 
     Args:
         function: a function of tensors or a module; what it returns, alone or in lists, tuples and dictionaries, is
             kept as usual.
 
-    A block takes one more forward pass, and only one block at a time holds its numbers. In a compiled step the same
-    holds, and ``report()`` shows the memory.
+    Returns a function with the same arguments, results and shapes. A block takes one more forward pass, and only one
+    block at a time holds its numbers. In a compiled step the same holds, and ``report()`` shows the memory.
+
+    Raises what the function raises, and :class:`ArgumentError` where it returns what is neither of these kinds nor a
+    constant.
 
     >>> x = Tensor([0.5], requires_grad=True)
     >>> y = checkpoint(lambda x: x.exp().tanh().exp())(x)
@@ -48,7 +51,7 @@ def checkpoint(function: F) -> F:
         with checkpointing(region):
             result = function(*inputs, **settings)
         returned: list[Tensor] = []
-        flatten(result, returned)
+        flatten(result, returned, "checkpoint")
         for tensor in returned:
             if tensor.node.region is region:
                 tensor.node.region = region.edge
@@ -63,7 +66,7 @@ def recall(node: Node) -> None:
     missing = [each for each in _read_by(node) if each.value is None]
     if not missing:
         return
-    order = _order(missing)
+    order = [each for each in order_within(missing, lambda each: each.value is None) if each.value is None]
     kept = {each for node in order for each in _read_by(node)}
     arrays: dict[Node, Array] = {}
     for each in order:
@@ -79,19 +82,3 @@ def _read_by(node: Node) -> Iterable[Node]:
         if parent.requires_grad:
             for read in reads:
                 yield node.inputs[read] if read >= 0 else node
-
-
-def _order(wanted: list[Node]) -> list[Node]:
-    """The forgotten nodes that these rest on, each after its inputs, and these."""
-    order: list[Node] = []
-    entered: set[Node] = set()
-    stack = [(node, False) for node in wanted]
-    while stack:
-        node, done = stack.pop()
-        if done:
-            order.append(node)
-        elif node not in entered and node.value is None:
-            entered.add(node)
-            stack.append((node, True))
-            stack.extend([(each, False) for each in node.inputs])
-    return order

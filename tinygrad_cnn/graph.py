@@ -10,7 +10,7 @@ keeps them only when it is a leaf, or when the gradient rule of some operation w
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, NamedTuple
 from weakref import ReferenceType
 
@@ -143,6 +143,11 @@ def symbolic_order(outputs: Iterable[Node]) -> list[Node]:
 
     How those numbers came about is not looked at: a symbolic graph begins where the numbers end.
     """
+    return order_within(outputs, lambda node: node.symbolic)
+
+
+def order_within(outputs: Iterable[Node], inside: Callable[[Node], bool]) -> list[Node]:
+    """The nodes of a part of the graph, each after its inputs, and the nodes outside that it begins with."""
     order: list[Node] = []
     entered: set[Node] = set()
     stack = [(node, False) for node in outputs][::-1]
@@ -153,6 +158,6 @@ def symbolic_order(outputs: Iterable[Node]) -> list[Node]:
         elif node not in entered:
             entered.add(node)
             stack.append((node, True))
-            if node.symbolic:
+            if inside(node):
                 stack.extend([(each, False) for each in node.inputs[::-1]])
     return order

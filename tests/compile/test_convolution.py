@@ -83,6 +83,28 @@ def test_whole_steps(net: str, algorithm: str) -> None:
         assert step(task.inputs, task.labels).item() == pytest.approx(expected, rel=1e-9)
 
 
+def test_what_is_transformed_forward_serves_the_gradient() -> None:
+    """Four calls, and not six: the tiles of the image are there already."""
+    x, weight = draw((2, 32, 8, 8), "float32", 0), draw((32, 32, 3, 3), "float32", 1)
+    compiled = tg.compile(lambda x, w: tg.grad((F.conv2d(x, w, padding=1) ** 2).sum(), w))
+    compiled(x, weight)
+    (line,) = [line for line in compiled.report().lines if line.operations == "conv_weight"]
+    assert (line.algorithm, line.calls) == ("winograd", 4)
+
+
+def test_two_convolutions_that_read_an_image_in_different_ways() -> None:
+    """With stride and dilation 3 the tiles are others, though size of the kernel, padding and channels are the same."""
+    x, one, other = (draw(shape, "float64", 0) for shape in ((2, 4, 16, 16), (4, 4, 3, 3), (4, 4, 3, 3)))
+
+    def function(x: tg.Tensor, one: tg.Tensor, other: tg.Tensor) -> tuple[tg.Tensor, ...]:
+        near, far = F.conv2d(x, one, padding=1), F.conv2d(x, other, stride=3, padding=1, dilation=3)
+        return tg.grad((near**2).mean() * (far**2).mean(), [one, other])  # both come before either gradient
+
+    compiled = tg.compile(function, convolution="winograd")
+    for found, expected in zip(compiled(x, one, other), function(x, one, other), strict=True):
+        np.testing.assert_allclose(found.numpy(), expected.numpy(), rtol=1e-9, atol=1e-10)
+
+
 @pytest.mark.parametrize(
     ("image", "kernel", "taken"),
     [

@@ -195,6 +195,13 @@ def test_a_whole_step_moves_no_parameter() -> None:
     assert sum(node.op.name == "permute" and len(node.spec.shape) == 4 for node in graph.nodes) == 0
 
 
+def test_a_dense_layer_keeps_its_weight_turned() -> None:
+    layer = nn.Linear(3, 4)
+    graph = optimise(traced(layer, np.ones((2, 3), "float32")))
+    assert {state.node.spec.shape: state.dims for state in graph.states} == {(3, 4): (1, 0), (4,): None}
+    assert "permute" not in names(graph)
+
+
 # Fusion
 
 

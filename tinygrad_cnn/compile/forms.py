@@ -12,8 +12,11 @@ from ..tensor import Tensor
 _TENSOR = "tensor"
 
 
-def flatten(value: Any, tensors: list[Tensor]) -> Any:
-    """A description of nested lists, tuples and dictionaries that can be looked up; their tensors go into the list."""
+def flatten(value: Any, tensors: list[Tensor], caller: str = "compile") -> Any:
+    """A description of nested lists, tuples and dictionaries that can be looked up; their tensors go into the list.
+
+    Raises :class:`ArgumentError` in the name of ``caller`` for what is neither a tensor nor a constant.
+    """
     if isinstance(value, Tensor):
         tensors.append(value)
         return _TENSOR
@@ -22,14 +25,15 @@ def flatten(value: Any, tensors: list[Tensor]) -> Any:
         return _TENSOR
     if isinstance(value, list | tuple):
         names = type(value) if isinstance(value, tuple) and hasattr(value, "_fields") else None
-        return (list if isinstance(value, list) else tuple, names, tuple([flatten(each, tensors) for each in value]))
+        parts = tuple([flatten(each, tensors, caller) for each in value])
+        return (list if isinstance(value, list) else tuple, names, parts)
     if isinstance(value, dict):
-        return (dict, None, tuple([(key, flatten(each, tensors)) for key, each in value.items()]))
+        return (dict, None, tuple([(key, flatten(each, tensors, caller)) for key, each in value.items()]))
     try:
         hash(value)
     except TypeError as error:
         raise ArgumentError(
-            "compile", "this argument or result is neither a tensor nor a constant", got=repr(value)[:80],
+            caller, "this argument or result is neither a tensor nor a constant", got=repr(value)[:80],
             expected="tensors, lists, tuples and dictionaries of them, and Python constants",
         ) from error  # fmt: skip
     return ("constant", type(value), value)

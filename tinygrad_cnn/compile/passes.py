@@ -47,9 +47,10 @@ def stages(graph: Graph) -> dict[str, Graph]:
 
     def watch(name: str, after: Graph) -> None:
         nonlocal last
-        if _text(after) != last:
+        text = _text(after)
+        if text != last:
             found[name if name not in found else f"{name}, again"] = after
-            last = _text(after)
+            last = text
 
     watch("fuse", fuse(optimise(graph, watch)))
     return found

@@ -54,8 +54,7 @@ def fold_constants(results: Sequence[Node]) -> list[Node]:
         with np.errstate(all="ignore"):
             value = np.asarray(node.op.forward(np, *arrays))
         if value.size and (value == value.flat[0]).all() and (value.flat[0] or _signs_agree(value)):
-            number = value.flat[0].item()
-            return like(node, Full(number, value.shape, value.dtype), (), node.spec)
+            return _full(node, value.flat[0].item())
         constant = like(node, CONSTANT, (), node.spec)
         constant.value = value
         return constant
@@ -131,6 +130,11 @@ def _cast(node: Node) -> Node:
     return node.inputs[0] if node.spec.dtype == node.inputs[0].spec.dtype else node
 
 
+def _full(node: Node, number: float) -> Node:
+    """One number everywhere, in the place of a node."""
+    return like(node, Full(number, node.spec.shape, node.spec.dtype), (), node.spec)
+
+
 def _reshape(node: Node) -> Node:
     (x,) = node.inputs
     if x.spec.shape == node.spec.shape:
@@ -138,7 +142,7 @@ def _reshape(node: Node) -> Node:
     if isinstance(x.op, Reshape):
         return like(node, node.op, x.inputs, node.spec)
     if isinstance(x.op, Full):
-        return like(node, Full(x.op.value, node.spec.shape, node.spec.dtype), (), node.spec)
+        return _full(node, x.op.value)
     return node
 
 
@@ -162,7 +166,7 @@ def _broadcast_to(node: Node) -> Node:
     if isinstance(x.op, BroadcastTo):
         return like(node, node.op, x.inputs, node.spec)
     if isinstance(x.op, Full):
-        return like(node, Full(x.op.value, node.spec.shape, node.spec.dtype), (), node.spec)
+        return _full(node, x.op.value)
     return node
 
 
@@ -177,7 +181,7 @@ def _permute(node: Node) -> Node:
     if isinstance(x.op, Permute):
         return like(node, Permute(tuple([x.op.dims[dim] for dim in dims])), x.inputs, node.spec)
     if isinstance(x.op, Full):
-        return like(node, Full(x.op.value, node.spec.shape, node.spec.dtype), (), node.spec)
+        return _full(node, x.op.value)
     if isinstance(x.op, MatMul) and dims == (1, 0):  # (a b)^T = b^T a^T, and a product takes transposes for free
         a, b = x.inputs
         turned = [_permute(like(each, Permute((1, 0)), (each,))) for each in (b, a)]

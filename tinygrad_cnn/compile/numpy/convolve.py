@@ -10,6 +10,7 @@ import itertools
 import math
 from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
 import numpy as np
 
@@ -20,7 +21,7 @@ from . import winograd
 from .algorithms import pick, pick_transposed
 from .fft import correlate_fft, weight_fft
 from .maps import Call
-from .scratch import Scratch
+from .scratch import Scratch, side_by_side
 from .strips import Band, correlate_strips, transposed_rows, weight_strips
 from .windows import Image, Tail, chunks, correlate, weight_by_windows
 
@@ -40,6 +41,11 @@ def conv_margin(op: Conv | ConvWeight, size: Sizes, kernel: Sizes, count: Sizes)
     )
 
 
+def _view_of(op: Conv | ConvWeight) -> tuple[Any, ...]:
+    """What decides which windows of an image a convolution with 3x3 kernels reads."""
+    return op.stride, op.padding, op.dilation
+
+
 Work = tuple[list[Call], str]
 """The calls, and the name of the algorithm."""
 
@@ -51,25 +57,17 @@ def conv_calls(
     axes, groups = len(op.stride), op.groups
     windows = x.windows(op.padding, weight.shape[:axes], op.stride, op.dilation, out.shape[1:-1])
     if groups == 1:
-        copies, weight = _gathered(weight, scratch)
+        copies, weight = side_by_side(weight, scratch.keep)
         work, name = _correlate(windows, op, weight, out, tail, scratch, wish, x)
         return copies + work, name
     c, o = weight.shape[-2], out.shape[-1] // groups
     calls: list[Call] = []
     for g in range(groups):
-        kernel = scratch.keep((*weight.shape[:-1], o), weight.dtype)
-        calls.append(partial(np.copyto, kernel, weight[..., g * o : (g + 1) * o]))
+        copies, kernel = side_by_side(weight[..., g * o : (g + 1) * o], scratch.keep)
+        calls += copies
         part = windows[..., g * c : (g + 1) * c]
         calls += correlate(part, axes, kernel, out[..., g * o : (g + 1) * o], None, scratch)
     return calls + _finish(out, tail, scratch), "windows"
-
-
-def _gathered(weight: np.ndarray, scratch: Scratch) -> tuple[list[Call], np.ndarray]:
-    """The kernel with its numbers one after the other, and what copies them there if they are not."""
-    if weight.flags.c_contiguous:
-        return [], weight
-    own = scratch.keep(weight.shape, weight.dtype)
-    return [partial(np.copyto, own, weight)], own
 
 
 def _correlate(
@@ -83,7 +81,7 @@ def _correlate(
         tiles = winograd.Tiles(windows, out.shape[-1])
         if image is not None and image.read_twice and tiles.channels <= winograd.MOST_STORED:
             tiles.store(scratch)
-            image.tiles[op.padding, tiles.out] = tiles
+            image.tiles[_view_of(op), tiles.out] = tiles
         return _by_tiles(tiles, weight, out, tail, scratch), name
     if band is not None:
         return correlate_strips(windows, axes, band, weight, out, tail, scratch), name
@@ -187,7 +185,7 @@ def transposed_calls(
     size, kernel = y.inside.shape[1:-1], weight.shape[:axes]
     if goes_by_rows(op, Spec(y.inside.shape, out.dtype), Spec(weight.shape, out.dtype), wish):
         band = Band(size[-1], op.stride[-1], op.dilation[-1], weight.shape)
-        copies, weight = _gathered(weight, scratch)
+        copies, weight = side_by_side(weight, scratch.keep)
         return copies + transposed_rows(op, band, y.inside, weight, out, tail, scratch), "strips"
     calls: list[Call] = []
     per_axis = [_phases(op, size, kernel, axis) for axis in range(axes)]
@@ -231,7 +229,7 @@ def weight_calls(
         return calls, "windows"
     name, band = pick(windows, axes, op.stride, op.dilation, o, wish)
     if name == "winograd":
-        tiles = x.tiles.get((op.padding, o)) or winograd.Tiles(windows, o)
+        tiles = x.tiles.get((_view_of(op), o)) or winograd.Tiles(windows, o)
         return winograd.weight_products(tiles, y, out, scratch), name
     if band is not None:
         return weight_strips(windows, axes, band, y, out, scratch), name

@@ -16,7 +16,7 @@ from ...ops.reduce import Mean
 from ...ops.shape import BroadcastTo
 from ..fuse import Fused
 from .maps import Call, map_calls
-from .scratch import Scratch
+from .scratch import Scratch, side_by_side
 from .windows import Tail
 
 BLOCK = 1 << 17
@@ -154,11 +154,7 @@ def reduction_calls(op: Fused, arrays: Arrays, out: np.ndarray, scratch: Scratch
 
 def _column_sums(numbers: np.ndarray, out: np.ndarray, scratch: Scratch) -> list[Call]:
     """The sum of each column, as a product with a row of ones: many times quicker than adding the rows up."""
-    calls: list[Call] = []
-    if not numbers.flags.c_contiguous:
-        flat = scratch.take(numbers.shape, numbers.dtype)
-        calls.append(partial(np.copyto, flat, numbers))
-        numbers = flat
+    calls, numbers = side_by_side(numbers, scratch.take)
     matrix = numbers.reshape(-1, out.size)
     calls.append(partial(np.matmul, np.ones((1, len(matrix)), matrix.dtype), matrix, out.reshape(1, -1)))
     return calls

@@ -12,7 +12,7 @@ import numpy as np
 from ...ops.pool import AvgPool, AvgPoolAdjoint, MaxPool, MaxPoolScatter
 from ...ops.window import Sizes, meeting, offsets
 from .maps import Call
-from .scratch import Scratch, copy_runs
+from .scratch import Scratch, copy_runs, side_by_side
 from .windows import Tail, chunks
 
 SHORT_RUN = 64
@@ -21,10 +21,7 @@ SHORT_RUN = 64
 
 def _together(pixels: np.ndarray, scratch: Scratch) -> tuple[list[Call], np.ndarray]:
     """Pixels ``(N, *P, C)`` of a larger image, side by side if that is worth it, and what brings them there."""
-    if pixels.shape[-1] > SHORT_RUN or pixels.flags.c_contiguous:
-        return [], pixels
-    own = scratch.take(pixels.shape, pixels.dtype)
-    return [copy_runs(own, pixels)], own
+    return ([], pixels) if pixels.shape[-1] > SHORT_RUN else side_by_side(pixels, scratch.take)
 
 
 def max_pool_calls(op: MaxPool, x: np.ndarray, out: np.ndarray, tail: Tail | None, scratch: Scratch) -> list[Call]:

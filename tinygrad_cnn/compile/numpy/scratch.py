@@ -80,6 +80,16 @@ class Scratch(Region):
         return self.nbytes + self._kept.nbytes + self._own
 
 
+def side_by_side(
+    array: np.ndarray, place: Callable[[tuple[int, ...], np.dtype], np.ndarray]
+) -> tuple[list[Callable[[], object]], np.ndarray]:
+    """The array with its numbers one after the other, and what copies them to a ``place`` if they are not."""
+    if array.flags.c_contiguous:
+        return [], array
+    own = place(array.shape, array.dtype)
+    return [copy_runs(own, array)], own
+
+
 def copy_runs(target: np.ndarray, source: np.ndarray) -> Callable[[], object]:
     """The call that copies arrays whose last axis is a run of memory in both: each run as one large element.
 

@@ -21,7 +21,7 @@ from numpy.lib.stride_tricks import as_strided
 from ...ops.conv import ConvTranspose
 from ...ops.window import Sizes, meeting
 from .maps import Call
-from .scratch import Scratch, copy_runs
+from .scratch import Scratch, copy_runs, side_by_side
 from .windows import Tail, chunks
 
 LARGEST_BAND = 1 << 21
@@ -116,12 +116,8 @@ def weight_strips(
     for images in chunks(len(strips), strips[:1].size * strips.itemsize + y[:1].nbytes):
         scratch.reset()
         copied = scratch.take(strips[images].shape, strips.dtype)
-        grad = y[images]
-        calls.append(copy_runs(copied, strips[images]))
-        if not grad.flags.c_contiguous:
-            own = scratch.take(grad.shape, grad.dtype)
-            calls.append(partial(np.copyto, own, grad))
-            grad = own
+        copies, grad = side_by_side(y[images], scratch.take)
+        calls += [copy_runs(copied, strips[images]), *copies]
         target = total if images.start == 0 else part
         matrix = copied.reshape(-1, flat[0])
         calls.append(partial(np.matmul, matrix.T, grad.reshape(len(matrix), flat[1]), target.reshape(flat)))
@@ -148,11 +144,8 @@ def transposed_rows(
     columns = slice((start - before) * c, (stop - before) * c)
     for images in chunks(len(y), y[:1].nbytes + out[:1].nbytes):
         scratch.reset()
-        grad = y[images]
-        if not grad.flags.c_contiguous:
-            own = scratch.take(grad.shape, grad.dtype)
-            calls.append(partial(np.copyto, own, grad))
-            grad = own
+        copies, grad = side_by_side(y[images], scratch.take)
+        calls += copies
         product = scratch.take((*grad.shape[:-2], (stop - start) * c), out.dtype)
         target = flat_out[images]
         calls.append(partial(target.fill, 0))

@@ -17,7 +17,7 @@ from numpy.lib.stride_tricks import as_strided
 
 from ...ops.window import Pairs, Sizes
 from .maps import Call
-from .scratch import Scratch, copy_runs
+from .scratch import Scratch, copy_runs, side_by_side
 
 CHUNK = 1 << 19
 """How many bytes of windows are copied before they are multiplied: what a core's second-level cache holds."""
@@ -146,12 +146,8 @@ def weight_by_windows(windows: np.ndarray, axes: int, y: np.ndarray, out: np.nda
     for images in chunks(windows.shape[0], gather.bytes_each()):
         scratch.reset()
         copies, matrix = gather.matrix(images, scratch)
-        grad = y[images]
-        calls += copies
-        if not grad.flags.c_contiguous:
-            flat = scratch.take(grad.shape, grad.dtype)
-            calls.append(copy_runs(flat, grad))
-            grad = flat
+        more, grad = side_by_side(y[images], scratch.take)
+        calls += copies + more
         target = own if images.start == 0 else part
         calls.append(partial(np.matmul, matrix.T, grad.reshape(-1, o), target))
         if target is part:

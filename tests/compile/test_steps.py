@@ -55,6 +55,56 @@ def test_every_optimiser(optimizer: str) -> None:
     compare(compiled, eager, "float64")
 
 
+def test_two_steps_in_one_function(parts: int) -> None:
+    """The second reads what the first has written, and somebody reads what the second has written."""
+
+    def twice(task: Task) -> tg.Tensor:
+        first, second = task.step(task.inputs, task.labels), task.step(task.inputs, task.labels)
+        return first + 2 * second + 4 * task.model(task.inputs).exp().sum()
+
+    eager, compiled = Task("convolutional"), Task("convolutional")
+    step = tg.compile(lambda: twice(compiled))
+    for _ in range(3):
+        assert step().item() == pytest.approx(twice(eager).item(), rel=1e-12)
+    compare(compiled, eager, "float64")
+
+
+def test_small_parameters_are_updated_together(monkeypatch: pytest.MonkeyPatch, device_name: str) -> None:
+    """Their numbers lie one after the other; those with another rule lie with their own kind; large ones alone."""
+    if device_name != "cpu":
+        pytest.skip("plans run on the CPU")
+    monkeypatch.setattr(plan_module.os, "cpu_count", lambda: 1)
+
+    def make() -> tuple[tg.nn.Module, list[tg.optim.Optimizer]]:
+        tg.seed(0)
+        model = tg.nn.Sequential(tg.nn.Linear(8, 6000), tg.nn.ReLU(), tg.nn.Linear(6000, 4), tg.nn.Linear(4, 5))
+        named = dict(model.named_parameters())
+        weights = [each for name, each in named.items() if name.endswith("weight")]
+        biases = [each for name, each in named.items() if name.endswith("bias")]
+        decay = tg.optim.SGD(weights, lr=0.01, momentum=0.9, weight_decay=0.1)
+        return model, [decay, tg.optim.SGD(biases, lr=0.01, momentum=0.9)]
+
+    def train(model: tg.nn.Module, optimizers: list[tg.optim.Optimizer]) -> tg.Tensor:
+        model.zero_grad()
+        loss = (model(x) ** 2).mean()
+        loss.backward()
+        for optimizer in optimizers:
+            optimizer.step()
+        return loss
+
+    x = tg.Tensor(np.random.default_rng(0).standard_normal((3, 8)).astype("float32"))
+    eager, compiled = make(), make()
+    step = tg.compile(lambda: train(*compiled))
+    for _ in range(4):
+        assert step().item() == pytest.approx(train(*eager).item(), rel=1e-5)
+    for mine, theirs in zip(compiled[0].parameters(), eager[0].parameters(), strict=True):
+        np.testing.assert_allclose(mine.numpy(), theirs.numpy(), rtol=1e-5, atol=1e-7)
+    updates = step.plan.programs[0].phases[-1]
+    # Large weight, small weights, biases and their velocities; the weights' velocities end the products before them.
+    assert sorted(each.count for each in updates) == [1, 2, 3, 3]
+    assert "3 at once" in str(step.report())
+
+
 def test_the_learning_rate_may_change() -> None:
     eager, compiled = Task("shared weights"), Task("shared weights")
     step = tg.compile(compiled.step)

@@ -111,6 +111,8 @@ def _line(step: Step, seconds: float | None) -> Line:
             [each.op.op.name if isinstance(each.op, Arranged) else each.op.name for each in node.op.steps]
         )
         macs = sum(count_macs_stored(each) for each in node.op.steps)
+    if step.count > 1:
+        operations += f", {step.count} at once"
     gflops = 2e-9 * macs / seconds if macs and seconds else None
     milliseconds = None if seconds is None else 1e3 * seconds
     return Line(operations, node.scope, node.spec.shape, len(step.calls), milliseconds, step.algorithm, gflops)

@@ -17,9 +17,7 @@ from .fuse import Fused
 from .graph import Graph
 from .recompute import Hold
 from .split import AllReduce, Rows
-
-SMALL = 64
-"""Results with so many numbers at most are computed by every part for itself."""
+from .together import groups, units
 
 VIEWS = (Reshape, Permute, BroadcastTo, Index, Rows, Hold)
 """Operations that show an array in another way, where they can."""
@@ -30,6 +28,8 @@ class Schedule:
     """The nodes of one part, phase by phase."""
 
     phases: tuple[tuple[Node, ...], ...]
+    groups: tuple[tuple[Node, ...], ...] = ()
+    """Nodes of the last phase, of all parts, that do the same to different states."""
 
     @property
     def order(self) -> list[Node]:
@@ -51,9 +51,17 @@ def schedule(graph: Graph, part: int = 0, parts: int = 1) -> Schedule:
         ):
             phases.append([])
         phases[-1].append(node)
-    owned = _owned(graph, [node for node in order if node in late], part, parts)
-    phases.append(owned)
-    return Schedule(tuple([tuple(phase) for phase in phases]))
+    last = [node for node in order if node in late]
+    owner = _owners(last, parts)
+    same = groups(last, owner)
+    grouped = {node for group in same for node in group}
+    last = (
+        [node for node in last if node not in owner]
+        + [node for group in same for node in group]
+        + [node for node in last if node in owner and node not in grouped]
+    )
+    phases.append([node for node in last if owner.get(node, part) == part])
+    return Schedule(tuple([tuple(phase) for phase in phases]), tuple([tuple(group) for group in same]))
 
 
 def _short_ways_first(graph: Graph) -> list[Node]:
@@ -110,34 +118,11 @@ def _sums_last(order: list[Node]) -> list[Node]:
     return done
 
 
-def _owned(graph: Graph, late: list[Node], part: int, parts: int) -> list[Node]:
-    """The late nodes that this part computes: the small ones, and those of its own share of the states."""
-    if parts == 1:
-        return late
-    group: dict[Node, Node] = {}
-
-    def find(node: Node) -> Node:
-        while group.setdefault(node, node) is not node:
-            node = group[node]
-        return node
-
-    members = set(late)
-    for node in late:
-        for each in node.inputs:
-            if each in members and is_large(each) and is_large(node):
-                group[find(each)] = find(node)
-    work: dict[Node, int] = {}
-    for node in late:
-        if is_large(node):
-            root = find(node)
-            work[root] = work.get(root, 0) + node.spec.size
+def _owners(late: list[Node], parts: int) -> dict[Node, int]:
+    """Which part computes each late node. Single numbers have no owner: every part computes them for itself."""
     load, owner = [0] * parts, {}
-    for root in sorted(work, key=lambda each: (-work[each], late.index(each))):
-        owner[root] = load.index(min(load))
-        load[owner[root]] += work[root]
-    return [node for node in late if not is_large(node) or owner[find(node)] == part]
-
-
-def is_large(node: Node) -> bool:
-    """Whether a result is worth being computed by one part only."""
-    return node.spec.size > SMALL
+    for unit in sorted(units(late), key=lambda unit: -sum(node.spec.size for node in unit)):
+        part = load.index(min(load))
+        load[part] += sum(node.spec.size for node in unit)
+        owner.update(dict.fromkeys(unit, part))
+    return owner

@@ -571,6 +571,9 @@ class Detach(Operation):
     def forward(self, xp: Any, x: Array) -> Array:
         return x
 
+    def vjp(self, grad: Tensor, output: Tensor, x: Tensor) -> tuple[Gradient, ...]:
+        return (None,)
+
 
 # The functions
 

@@ -10,9 +10,11 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
+from itertools import accumulate, groupby
 from typing import Any
 
 import numpy as np
+from numpy.lib.stride_tricks import as_strided
 
 from ...graph import Node, Spec
 from ...ops.base import SYMBOL, Constant, Full
@@ -27,8 +29,9 @@ from ..graph import Graph, like, rewrite
 from ..layout import Arranged
 from ..memory import Life, place
 from ..recompute import Hold, without_hold
-from ..schedule import VIEWS, Schedule, is_large, schedule
+from ..schedule import VIEWS, Schedule, schedule
 from ..split import AllReduce, Part, Rows
+from ..together import can_run_as_one, is_own
 from .convolve import (
     conv_calls,
     conv_margin,
@@ -53,6 +56,8 @@ class Step:
     calls: list[Call]
     algorithm: str = ""
     """How a convolution is computed."""
+    count: int = 1
+    """How many nodes these calls compute: ``node`` and others that do the same."""
 
 
 @dataclass
@@ -80,10 +85,40 @@ class Program:
 def bind(parts: Sequence[Part], algorithm: str = "auto") -> tuple[list[Program], list[np.ndarray], list[Call]]:
     """The programs of all parts, the arrays of the states, and what is done when all parts are through."""
     parts = [Part(with_copies(p.graph), p.start, p.stop, p.arguments, p.results) for p in parts]
-    states = [empty(each.node.spec.shape, each.node.spec.dtype) for each in parts[0].graph.states]
-    binders = [Binder(part, index, len(parts), states, algorithm) for index, part in enumerate(parts)]
+    binders = [Binder(part, index, len(parts), algorithm) for index, part in enumerate(parts)]
+    states = _allocate_states(binders)
+    for binder in binders:
+        binder.allocate(states)
     programs = [binder.bind(binders) for binder in binders]
-    return programs, states, _copies(binders)
+    return programs, [states[each.node] for each in parts[0].graph.states], _copies(binders)
+
+
+def _allocate_states(binders: Sequence[Binder]) -> dict[Node, np.ndarray]:
+    """An array for each state; one after the other for those that are updated together."""
+    nodes = [each.node for each in binders[0].graph.states]
+    states: dict[Node, np.ndarray] = {}
+    for row in _rows_of(nodes, [row for binder in binders for row in binder.rows]):
+        flat = empty((sum(node.spec.size for node in row),), row[0].spec.dtype)
+        states.update(zip(row, _slices(flat, row), strict=True))
+    return states
+
+
+def _rows_of(nodes: Sequence[Node], wanted: Sequence[Sequence[Node]]) -> list[Sequence[Node]]:
+    """Every node once: in the first row that is wanted, if all of the row are among the nodes, else alone."""
+    left = dict.fromkeys(nodes)
+    found: list[Sequence[Node]] = []
+    for row in [*wanted, *[(node,) for node in nodes]]:
+        if all(node in left for node in row):
+            found.append(row)
+            for node in row:
+                del left[node]
+    return found
+
+
+def _slices(flat: np.ndarray, row: Sequence[Node]) -> list[np.ndarray]:
+    """The arrays of some nodes, one after the other in a flat one."""
+    ends = list(accumulate([node.spec.size for node in row]))
+    return [flat[end - node.spec.size : end].reshape(node.spec.shape) for node, end in zip(row, ends, strict=True)]
 
 
 def _copies(binders: Sequence[Binder]) -> list[Call]:
@@ -109,7 +144,7 @@ def _copies(binders: Sequence[Binder]) -> list[Call]:
 class Binder:
     """Gives every node of one part its array, then every node its calls."""
 
-    def __init__(self, part: Part, index: int, parts: int, states: Sequence[np.ndarray], algorithm: str) -> None:
+    def __init__(self, part: Part, index: int, parts: int, algorithm: str) -> None:
         self.algorithm = algorithm
         self.algorithms: dict[Node, str] = {}
         self.part, self.graph, self.index, self.parts = part, part.graph, index, parts
@@ -124,16 +159,20 @@ class Binder:
         self.margins = _margins(self.order, algorithm)
         self.read_twice = _read_twice(self.order)
         self.sums = [node for node in self.graph.nodes if isinstance(node.op, AllReduce)]
+        self.in_place = self._in_place()
+        self.rows = self._rows()
+
+    def allocate(self, states: dict[Node, np.ndarray]) -> None:
+        """An array for each node. ``states`` have theirs, which all parts share."""
         for node in self.graph.arguments:
             if any(map(any, self.margins.get(node, ()))):
                 self._with_margin(node)
             else:
                 self.arrays[node] = empty(node.spec.shape, node.spec.dtype)
                 self.other_bytes += self.arrays[node].nbytes
-        for state, array in zip(self.graph.states, states, strict=True):
-            self.arrays[state.node] = array
-            self.other_bytes += array.nbytes if index == 0 else 0
-        self.in_place = self._in_place()
+        for node, array in states.items():
+            self.arrays[node] = array
+            self.other_bytes += array.nbytes if self.index == 0 else 0
         self.arena_bytes = self._allocate()
 
     def bind(self, binders: Sequence[Binder]) -> Program:
@@ -141,11 +180,17 @@ class Binder:
         phases = []
         for phase in self.schedule.phases:
             steps = []
-            for node in phase:
+            for nodes in self._in_groups(phase):
                 self.scratch.begin()
-                calls = self._calls(node, binders)
+                calls = self._group_calls(nodes, binders)
                 if calls:
-                    steps.append(Step(node, calls, self.algorithms.get(node, "")))
+                    steps.append(Step(nodes[0], calls, count=len(nodes)))
+                    continue
+                for node in nodes:
+                    self.scratch.begin()
+                    calls = self._calls(node, binders)
+                    if calls:
+                        steps.append(Step(node, calls, self.algorithms.get(node, "")))
             phases.append(steps)
         return Program(self.part, phases, self.arrays, self.arena_bytes, self.scratch, self.other_bytes)
 
@@ -154,6 +199,7 @@ class Binder:
     def _in_place(self) -> dict[Node, Node]:
         """Results that may be written where the state that they replace is kept: nobody reads that afterwards."""
         position = {node: index for index, node in enumerate(self.order)}
+        last = set(self.schedule.phases[-1])
         kept = {id(each.leaf): each.node for each in self.graph.states if each.leaf is not None}
         last_read: dict[Node, int] = {}
         for node in self.order:
@@ -167,9 +213,28 @@ class Binder:
             if state is None or state in moved or node in found or node not in position or node.spec != state.spec:
                 continue
             plain = isinstance(node.op, Fused) and node.op.head is None and node.op.tail is None
-            if plain and last_read.get(state, -1) <= position[node] and (self.parts == 1 or is_large(node)):
+            alone = self.parts == 1 or node.spec.size > 1  # single numbers are computed by every part
+            if plain and alone and node in last and last_read.get(state, -1) <= position[node]:
                 found[node] = state
         return found
+
+    def _rows(self) -> list[tuple[Node, ...]]:
+        """Nodes whose arrays should lie one after the other: what a group of updates reads and writes."""
+        rows: dict[tuple[Node, ...], None] = {}
+        for group in self.schedule.groups:
+            if not can_run_as_one(group):
+                continue
+            columns = [[self._home(node), *[self._home(each) for each in node.inputs]] for node in group]
+            for row in zip(*columns, strict=True):
+                fits = all(is_own(each, node) for each, node in zip(row, group, strict=True))
+                if fits and len(set(row)) == len(row):
+                    rows[row] = None
+        return list(rows)
+
+    def _home(self, node: Node) -> Node:
+        """The node whose array holds a node's numbers."""
+        root = self._root(node)
+        return self.in_place.get(root, root)
 
     def _allocate(self) -> int:
         """An array for each node that is computed. Those without a margin share one arena."""
@@ -190,7 +255,7 @@ class Binder:
                 last_use[self._root(node.inputs[0])] = len(self.order)
         for node in self.graph.results:
             last_use[self._root(node)] = len(self.order)
-        nodes, lives = [], []
+        nodes: dict[Node, Life] = {}
         for position, node in enumerate(self.order):
             if node.op is SYMBOL or isinstance(node.op, Constant | Full) or self._is_view(node):
                 continue
@@ -199,13 +264,15 @@ class Binder:
             elif any(map(any, self.margins.get(node, ()))):
                 self._with_margin(node, position, last_use.get(node, position))
             else:
-                nodes.append(node)
                 size = node.spec.size * node.spec.dtype.itemsize
-                lives.append(Life(size, position, last_use.get(node, position)))
+                nodes[node] = Life(size, position, last_use.get(node, position))
+        rows = _rows_of(list(nodes), self.rows)
+        lives = [_joint([nodes[node] for node in row]) for row in rows]
         starts, total = place(lives)
         arena = aligned(total)
-        for node, start, life in zip(nodes, starts, lives, strict=True):
-            self.arrays[node] = arena[start : start + life.size].view(node.spec.dtype).reshape(node.spec.shape)
+        for row, start, life in zip(rows, starts, lives, strict=True):
+            flat = arena[start : start + life.size].view(row[0].spec.dtype)
+            self.arrays.update(zip(row, _slices(flat, row), strict=True))
         return total
 
     def _with_margin(self, node: Node, start: float = -math.inf, stop: float = math.inf) -> None:
@@ -258,6 +325,33 @@ class Binder:
         return node
 
     # Calls
+
+    def _in_groups(self, phase: Sequence[Node]) -> list[list[Node]]:
+        """The nodes of a phase in order, those together that may run as one."""
+        number = {node: place for place, group in enumerate(self.schedule.groups) for node in group}
+        return [list(nodes) for _, nodes in groupby(phase, lambda node: number.get(node, node))]
+
+    def _group_calls(self, nodes: Sequence[Node], binders: Sequence[Binder]) -> list[Call]:
+        """The calls that compute all of these, if what they read and write lies one after the other; else nothing."""
+        if not can_run_as_one(nodes):
+            return []
+        first, op = nodes[0], nodes[0].op
+        if isinstance(op, AllReduce):
+            places = [self.sums.index(node) for node in nodes]
+            sums = [[each.arrays[each.sums[place].inputs[0]] for place in places] for each in binders]
+            flat = _flattened([[self.arrays[node] for node in nodes], *sums])
+            return _sum_calls(flat[1:], flat[0]) if flat else []
+        assert isinstance(op, Fused)
+        own = [place for place, each in enumerate(first.inputs) if is_own(each, first)]
+        if any(each.spec.size > 1 for place, each in enumerate(first.inputs) if place not in own):
+            return []
+        columns = [[self.arrays[node.inputs[place]] for node in nodes] for place in own]
+        flat = _flattened([[self.arrays[node] for node in nodes], *columns])
+        if not flat:
+            return []
+        arrays = {each: self.arrays[source] for each, source in zip(op.parameters, first.inputs, strict=True)}
+        arrays.update(zip([op.parameters[place] for place in own], flat[1:], strict=True))
+        return blocked_calls(op.body, arrays, flat[0], self.scratch)
 
     def _calls(self, node: Node, binders: Sequence[Binder]) -> list[Call]:
         op = node.op
@@ -332,6 +426,24 @@ class Binder:
             calls = [partial(_compute, head.op, arrays, out)]
         scratch.reset()
         return calls if tail is None else calls + tail(slice(0, out.shape[0]), out)
+
+
+def _joint(lives: Sequence[Life]) -> Life:
+    """The life of arrays that lie one after the other."""
+    return Life(sum(each.size for each in lives), min(each.first for each in lives), max(each.last for each in lives))
+
+
+def _flattened(rows: Sequence[Sequence[np.ndarray]]) -> list[np.ndarray]:
+    """One flat array for each row that shows all its arrays; nothing if some do not lie one after the other."""
+    flat = []
+    for row in rows:
+        place = row[0].ctypes.data
+        for array in row:
+            if array.ctypes.data != place or not array.flags.c_contiguous:
+                return []
+            place += array.nbytes
+        flat.append(as_strided(row[0].reshape(-1), (sum(array.size for array in row),), (row[0].itemsize,)))
+    return flat
 
 
 def _key(op: Index | IndexAdd) -> tuple[Any, ...]:

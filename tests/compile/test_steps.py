@@ -166,8 +166,13 @@ def test_loading_a_state_is_seen() -> None:
     assert step(task.inputs, task.labels).item() == pytest.approx(first, rel=1e-12)
 
 
-@pytest.mark.parametrize("net", ["convolutional", "residual", "dropout", "autoencoder"])
-def test_a_warm_step_allocates_nothing_large(net: str, monkeypatch: pytest.MonkeyPatch, device_name: str) -> None:
+@pytest.mark.parametrize(
+    ("net", "algorithm"), [*[(net, "auto") for net in ("convolutional", "residual", "dropout", "autoencoder")],
+                           *[("residual", name) for name in ("windows", "strips", "winograd", "fft")]],
+)  # fmt: skip
+def test_a_warm_step_allocates_nothing_large(
+    net: str, algorithm: str, monkeypatch: pytest.MonkeyPatch, device_name: str
+) -> None:
     """Less than 64 KiB at any moment of a step, though its arrays are several times as large.
 
     NumPy tells ``tracemalloc`` of every array. What remains are its iterators, whose buffers are made small here, the
@@ -177,7 +182,7 @@ def test_a_warm_step_allocates_nothing_large(net: str, monkeypatch: pytest.Monke
         pytest.skip("plans run on the CPU")
     monkeypatch.setattr(plan_module.os, "cpu_count", lambda: 1)
     task = Task(net, batch=256)
-    step = tg.compile(task.step)
+    step = tg.compile(task.step, convolution=algorithm)
     before = np.setbufsize(256)
     try:
         for _ in range(3):

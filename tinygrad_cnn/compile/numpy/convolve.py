@@ -234,5 +234,5 @@ def weight_calls(
     if band is not None:
         return weight_strips(windows, axes, band, y, out, scratch), name
     if name == "fft":
-        return weight_fft(windows, axes, y, out), name
+        return weight_fft(windows, axes, y, out, scratch), name
     return weight_by_windows(windows, axes, y, out, scratch), name

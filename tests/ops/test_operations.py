@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Callable
 
 import numpy as np
@@ -12,6 +13,8 @@ from tinygrad_cnn import ops
 from tinygrad_cnn.graph import topological_order
 
 from .cases import CASES, LEAVES, Case
+
+native_executor = importlib.import_module("tinygrad_cnn.compile.native.executor")
 
 TYPES = ("float32", "float64")
 TOLERANCE = {"float32": {"rtol": 1e-5, "atol": 1e-6}, "float64": {"rtol": 1e-12, "atol": 1e-13}}
@@ -169,6 +172,27 @@ def test_a_compiled_gradient_gives_what_eager_gives(case, dtype):
         for one, other in zip([found_output, *found], [output, *expected], strict=True):
             assert one.spec == other.spec
             np.testing.assert_allclose(one.numpy(), other.numpy(), **TOLERANCE[dtype], equal_nan=True)
+
+
+@each_case
+def test_native_code_gives_what_eager_gives(case, monkeypatch):
+    """The result, and the gradients where there are any, in plans that watch their memory."""
+    pytest.importorskip("llvmlite", reason="native code needs llvmlite")
+    monkeypatch.setattr(native_executor, "checked", True)
+    arrays = case.arrays("float32")
+
+    def function(*inputs):
+        return gradients(case, list(inputs)) if case.differentiable else (case.function(*inputs), [])
+
+    tg.seed(0)
+    output, expected = function(*tensors(arrays))
+    compiled = tg.compile(function, executor="native")
+    for _ in range(2):
+        tg.seed(0)
+        found_output, found = compiled(*tensors(arrays))
+        for one, other in zip([found_output, *found], [output, *expected], strict=True):
+            assert one.spec == other.spec
+            np.testing.assert_allclose(one.numpy(), other.numpy(), **TOLERANCE["float32"], equal_nan=True)
 
 
 @each_case

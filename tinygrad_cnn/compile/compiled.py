@@ -8,18 +8,20 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, overload
 
 from ..errors import ArgumentError
+from ..extras import require
 from ..mode import current_mode
 from ..tensor import Tensor
 from .forms import flatten, unflatten
 
 if TYPE_CHECKING:
     from .graph import Graph
+    from .native import NativePlan
     from .plain import PlainRunner
     from .plan import Plan
     from .report import Report
     from .resident import Runner
 
-EXECUTORS = ("auto", "numpy", "plain")
+EXECUTORS = ("auto", "native", "numpy", "plain")
 ALGORITHMS = ("auto", "windows", "strips", "winograd", "fft")
 MOST_PLANS = 32
 """How many plans there may be for tensors of the same shapes before that is taken for a mistake."""
@@ -61,7 +63,6 @@ class Compiled:
     def _describe(self, key: Any, tensors: list[Tensor]) -> Runner | PlainRunner:
         from ..ops.elementwise import ToDevice
         from .plain import PlainRunner
-        from .plan import Plan
         from .resident import Runner
         from .trace import trace
 
@@ -91,11 +92,23 @@ class Compiled:
             )
             raise
         plain = plain or any(isinstance(node.op, ToDevice) for node in graph.nodes)
-        runner = (
-            PlainRunner(graph, form, guards) if plain else Runner(Plan(graph, None, self.convolution), form, guards)
-        )
+        runner = PlainRunner(graph, form, guards) if plain else Runner(self._plan_of(graph), form, guards)
         runners.append(runner)
         return runner
+
+    def _plan_of(self, graph: Graph) -> Plan | NativePlan:
+        from .plan import Plan
+
+        if self.executor != "native":
+            return Plan(graph, None, self.convolution)
+        from .native import NativePlan, NotLanesError
+
+        try:
+            return NativePlan(graph)
+        except NotLanesError as why:
+            plan = Plan(graph, None, self.convolution)
+            plan.not_native_because = str(why)
+            return plan
 
     def _name(self) -> str:
         return str(getattr(self.function, "__qualname__", type(self.function).__name__))
@@ -110,7 +123,7 @@ class Compiled:
         return self._last.graph
 
     @property
-    def plan(self) -> Plan:
+    def plan(self) -> Plan | NativePlan:
         """The plan of the last call.
 
         Raises :class:`ArgumentError` before the first call, and for a function that is not run as a plan.
@@ -121,7 +134,7 @@ class Compiled:
                 "compile", f"{self._name()} was run node by node, which needs no plan", got=f"{len(graph.nodes)} nodes",
                 fix='plans run on the CPU, with executor="auto" or "numpy", and outside of tg.detect_nan()',
             )  # fmt: skip
-        found: Plan = plan
+        found: Plan | NativePlan = plan
         return found
 
     def stages(self) -> dict[str, Graph]:
@@ -150,6 +163,15 @@ class Compiled:
             return make_report(self.plan, repeats)
 
 
+def _check_native() -> None:
+    """Raise where native code cannot run."""
+    require("compile", "llvmlite.binding", "llvmlite", "fast")
+    from .native.runtime import why_not
+
+    if reason := why_not():
+        raise ArgumentError("compile", "native code cannot run here", got=reason, fix='take executor="numpy"')
+
+
 @overload
 def compile(function: Callable[..., Any], *, executor: str = "auto", convolution: str = "auto") -> Compiled: ...
 @overload
@@ -169,10 +191,12 @@ def compile(
     Args:
         function: takes tensors (NumPy arrays are converted), nested lists, tuples and dictionaries of them, and Python
             constants, which belong to what the function is compiled for. Returns the same kinds of things.
-        executor: ``"numpy"`` for plans of NumPy calls on the CPU; ``"plain"`` to run the graph node by node, on any
-            device; ``"auto"`` for the quickest that there is for where the tensors are.
-        convolution: the algorithm for convolutions that it suits: ``"windows"``, ``"strips"``, ``"winograd"`` or
-            ``"fft"``; ``"auto"`` takes what should be the quickest for each shape. ``report()`` names what was taken.
+        executor: ``"numpy"`` for plans of NumPy calls on the CPU; ``"native"`` for native code there, which needs the
+            extra ``fast`` and pays for batches of 16 and more; ``"plain"`` to run the graph node by node, on any
+            device; ``"auto"`` for NumPy's plans on the CPU, and node by node elsewhere.
+        convolution: the algorithm of NumPy's plans for convolutions that it suits: ``"windows"``, ``"strips"``,
+            ``"winograd"`` or ``"fft"``; ``"auto"`` takes what should be the quickest for each shape. ``report()`` names
+            what was taken.
 
     What holds inside:
 
@@ -184,8 +208,8 @@ def compile(
       and optimisers, such as ``module.training``, may change between calls; the learning rate is read in every call.
       Other variables from outside are frozen at their first value, and ``print`` runs only once.
 
-    Raises :class:`ArgumentError` for what cannot be compiled or converted, :class:`GraphError` where the function looks
-    at numbers while it is described.
+    Raises :class:`ArgumentError` for what cannot be compiled or converted, ``MissingPackageError`` where the extra
+    ``fast`` is missing, :class:`GraphError` where the function looks at numbers while it is described.
 
     >>> import tinygrad_cnn as tg
     >>> @tg.compile
@@ -204,6 +228,8 @@ def compile(
             "compile", "there is no such algorithm", got=f"convolution={convolution!r}",
             expected="one of " + ", ".join(map(repr, ALGORITHMS)),
         )  # fmt: skip
+    if executor == "native":
+        _check_native()
     if function is None:
         return functools.partial(compile, executor=executor, convolution=convolution)
     if not callable(function):

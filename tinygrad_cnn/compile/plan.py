@@ -12,6 +12,7 @@ from types import FrameType
 import numpy as np
 
 from ..backend import Array
+from ..graph import Node
 from ..summary import count_macs
 from .blas import one_blas_thread
 from .graph import Graph
@@ -26,6 +27,8 @@ PARALLEL_MACS = 10_000_000
 class Plan:
     """A graph bound to memory."""
 
+    executor = "numpy"
+
     def __init__(self, traced: Graph, parts: int | None = None, convolution: str = "auto") -> None:
         self.traced = traced
         """The graph as the function described it."""
@@ -33,6 +36,8 @@ class Plan:
         """The graph after the passes that do not depend on the number of parts."""
         self.macs = sum(count_macs(node) for node in traced.nodes)
         """Multiply-adds of one run."""
+        self.not_native_because = ""
+        """Why this runs in NumPy, where native code was asked for."""
         if parts is None:
             parts = min(os.cpu_count() or 1, 2 * self.macs // PARALLEL_MACS) if one_blas_thread.possible else 1
         self.parts, self.whole_because = divide(self.graph, parts)
@@ -47,6 +52,23 @@ class Plan:
     def nbytes(self) -> int:
         """All memory of the plan, in bytes; known before it runs."""
         return sum(program.nbytes for program in self.programs)
+
+    @property
+    def running(self) -> Graph:
+        """The graph that runs: that of the first part."""
+        return self.parts[0].graph
+
+    @property
+    def timed_nodes(self) -> list[Node | None]:
+        """For each line of the report the node that it is about."""
+        return [step.node for phase in self.programs[0].phases for step in phase]
+
+    @property
+    def parts_in_words(self) -> str:
+        """What ``running`` is a part of, for pictures; nothing if it is the whole."""
+        if len(self.parts) == 1:
+            return ""
+        return f"the first of {len(self.parts)} parts of the batch, which are computed at the same time"
 
     def load(self, arguments: Sequence[Array]) -> None:
         """Write the arguments to where the plan reads them."""
@@ -89,18 +111,24 @@ class Plan:
                 call()
 
 
+_held = False
+"""Whether the main thread is inside of :func:`uninterrupted`."""
+
+
 @contextmanager
 def uninterrupted() -> Iterator[None]:
-    """Ctrl-C is raised at the end of the ``with`` instead of in the middle."""
-    if threading.current_thread() is not threading.main_thread():  # only the main thread is interrupted
+    """Ctrl-C is raised at the end of the outermost ``with`` instead of in the middle."""
+    global _held  # noqa: PLW0603 - as the signal's handler is one for the whole process
+    if threading.current_thread() is not threading.main_thread() or _held:  # only the main thread is interrupted
         yield
         return
     seen: list[tuple[int, FrameType | None]] = []
-    before = signal.getsignal(signal.SIGINT)
-    signal.signal(signal.SIGINT, lambda number, frame: seen.append((number, frame)))
+    before = signal.signal(signal.SIGINT, lambda number, frame: seen.append((number, frame)))
+    _held = True
     try:
         yield
     finally:
+        _held = False
         signal.signal(signal.SIGINT, before)
     if seen and callable(before):
         before(*seen[0])

@@ -6,11 +6,13 @@ from dataclasses import dataclass
 from time import perf_counter
 from typing import TYPE_CHECKING
 
+from ..graph import Node, Spec
 from ..summary import count_macs
 from .fuse import Fused
-from .layout import Arranged
+from .layout import Arranged, inverse
 
 if TYPE_CHECKING:
+    from .native import NativePlan
     from .numpy.executor import Step
     from .plan import Plan
 
@@ -42,9 +44,13 @@ class Report:
     nbytes: int
     """All memory of the plan."""
     parts: int
-    """How many parts of the batch are computed at the same time."""
+    """How many parts of the batch, or blocks of it in native code, are computed at the same time."""
     whole_because: str
     """Why there is one part only, where more were tried."""
+    executor: str
+    """``"numpy"`` or ``"native"``."""
+    remark: str
+    """How examples lie in the lanes of native code, or why it is not that, where it was asked for."""
     traced: int
     """How many nodes the function was described by."""
     lines: tuple[Line, ...]
@@ -54,9 +60,12 @@ class Report:
             f"{self.traced} operations, run as {len(self.lines)} kernels in {self.nbytes / 1e6:.1f} MB",
             f"parts of the batch   {self.parts}" + (f" (not more: {self.whole_because})" if self.whole_because else ""),
         ]
+        if self.remark:
+            head.append(f"{'native code' if self.executor == 'native' else 'not native':<21}{self.remark}")
         timed = [line.milliseconds for line in self.lines if line.milliseconds is not None]
         if timed:
-            head.append(f"time of one part     {sum(timed):.2f} ms, as the sum of the best times")
+            whose = "one thread" if self.executor == "native" else "one part"
+            head.append(f"{'time of ' + whose:<21}{sum(timed):.2f} ms, as the sum of the best times")
         rows = [("ms", "GFLOP/s", "calls", "shape", "operations", "block")]
         rows += [
             (
@@ -80,11 +89,15 @@ class Report:
         return "\n".join([*head, "", *table])
 
 
-def make_report(plan: Plan, repeats: int) -> Report:
+def make_report(plan: Plan | NativePlan, repeats: int) -> Report:
     """Describe a plan. With ``repeats`` its first part is run so often, on whatever numbers its memory holds.
 
     The states are not changed: their kernels are listed without a time.
     """
+    from .plan import Plan
+
+    if not isinstance(plan, Plan):
+        return _native_report(plan, repeats)
     program = plan.programs[0]
     lines = []
     with plan.one_blas_thread():
@@ -93,7 +106,31 @@ def make_report(plan: Plan, repeats: int) -> Report:
             for step in phase:
                 seconds = None if last or not repeats else min(_time(step) for _ in range(repeats))
                 lines.append(_line(step, seconds))
-    return Report(plan.nbytes, len(plan.parts), plan.whole_because, len(plan.traced.nodes), tuple(lines))
+    return Report(
+        plan.nbytes, len(plan.parts), plan.whole_because, "numpy", plan.not_native_because, len(plan.traced.nodes),
+        tuple(lines),
+    )  # fmt: skip
+
+
+def _native_report(plan: NativePlan, repeats: int) -> Report:
+    lines = []
+    for step, seconds in zip(plan.steps, plan.profile(repeats), strict=True):
+        macs, names = 0, []
+        for node in step.nodes:
+            operations, count = _work(node)
+            names.append(operations)
+            macs += count * plan.blocks
+        words = " + ".join(dict.fromkeys(names)) or "turn"
+        if len(names) > len(set(names)):
+            words += f", {len(names)} at once"
+        shape = step.nodes[0].spec.shape if step.nodes else ()
+        scope = step.nodes[0].scope if step.nodes else ""
+        gflops = 2e-9 * macs / seconds if macs and seconds else None
+        milliseconds = None if seconds is None else 1e3 * seconds
+        kernel = "NumPy" if step.kernel is None else f"{step.name}: {step.way}"
+        lines.append(Line(words, scope, shape, 1, milliseconds, kernel, gflops))
+    remark = f"{plan.lanes} examples in a vector, {plan.blocks} blocks of them, threads: {plan.threads}"
+    return Report(plan.nbytes, plan.threads, "", "native", remark, len(plan.traced.nodes), tuple(lines))
 
 
 def _time(step: Step) -> float:
@@ -105,12 +142,7 @@ def _time(step: Step) -> float:
 
 def _line(step: Step, seconds: float | None) -> Line:
     node = step.node
-    operations, macs = node.op.name, count_macs(node)
-    if isinstance(node.op, Fused):
-        operations = " + ".join(
-            [each.op.op.name if isinstance(each.op, Arranged) else each.op.name for each in node.op.steps]
-        )
-        macs = sum(count_macs_stored(each) for each in node.op.steps)
+    operations, macs = _work(node)
     if step.count > 1:
         operations += f", {step.count} at once"
     gflops = 2e-9 * macs / seconds if macs and seconds else None
@@ -118,12 +150,16 @@ def _line(step: Step, seconds: float | None) -> Line:
     return Line(operations, node.scope, node.spec.shape, len(step.calls), milliseconds, step.algorithm, gflops)
 
 
-def count_macs_stored(node: object) -> int:
-    """The multiply-adds of an operation whose arrays are stored in another order."""
-    from ..graph import Node, Spec
-    from .layout import inverse
+def _work(node: Node) -> tuple[str, int]:
+    """The names of a node's operations, and its multiply-adds."""
+    if not isinstance(node.op, Fused):
+        return node.op.name, count_macs(node)
+    names = [each.op.op.name if isinstance(each.op, Arranged) else each.op.name for each in node.op.steps]
+    return " + ".join(names), sum(count_macs_stored(each) for each in node.op.steps)
 
-    assert isinstance(node, Node)
+
+def count_macs_stored(node: Node) -> int:
+    """The multiply-adds of an operation whose arrays are stored in another order."""
     if not isinstance(node.op, Arranged):
         return count_macs(node)
 

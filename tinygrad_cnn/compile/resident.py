@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -21,6 +21,9 @@ from .graph import State
 from .layout import inverse
 from .plan import Plan, uninterrupted
 from .trace import Guards
+
+if TYPE_CHECKING:
+    from .native import NativePlan
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,7 +45,7 @@ class Resident(Deferred):
 class Runner:
     """A plan together with the tensors that it reads and changes."""
 
-    def __init__(self, plan: Plan, description: Any, guards: Guards) -> None:
+    def __init__(self, plan: Plan | NativePlan, description: Any, guards: Guards) -> None:
         self.plan, self.description, self.guards = plan, description, guards
         self.graph = plan.traced
         graph = plan.graph
@@ -79,6 +82,9 @@ class Runner:
         gradients = [None if e.position < 0 else _tensor(plan.result(e.position)) for e in self._gradients]
         if not self._changes:
             return unflatten(self.description, iter(outputs))
+        if self._settled(given, gradients):
+            plan.commit()
+            return unflatten(self.description, iter(outputs))
         with uninterrupted():
             plan.commit()
             for leaf, index in self._kept:
@@ -89,9 +95,21 @@ class Runner:
                 effect.leaf.grad = gradient
         return unflatten(self.description, iter(outputs))
 
+    def _settled(self, given: Sequence[Any], gradients: Sequence[Any]) -> bool:
+        """Whether the tensors outside need not be told of the change: all leaves lie here, and no gradient stays."""
+        if given or any([gradient is not None for gradient in gradients]):
+            return False
+        if any([effect.leaf.grad is not None for effect in self._gradients]):
+            return False
+        return all([self._lies_here(leaf, index) for leaf, index in self._kept])
+
+    def _lies_here(self, leaf: Tensor, index: int) -> bool:
+        """Whether nobody has seen a leaf's numbers since they were left in the plan."""
+        return leaf._array is None and leaf.node is self._seen[index] and isinstance(leaf.node.op, Resident)
+
     def _keep(self, leaf: Tensor, index: int) -> None:
         """From now on the leaf's numbers are those in the plan; whoever has seen the old ones keeps them."""
-        if leaf._array is None and leaf.node is self._seen[index] and isinstance(leaf.node.op, Resident):
+        if self._lies_here(leaf, index):
             return
         _, dims, memory = self._leaves[index]
         own = memory if dims is None else memory.transpose(inverse(dims))

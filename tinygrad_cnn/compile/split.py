@@ -10,6 +10,7 @@ operation; where an operation would mix examples in a way that it does not know,
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
@@ -89,7 +90,7 @@ def split(graph: Graph, count: int) -> list[Part]:
     if total < 2 * count:
         raise NotSplitError(f"a batch of {total} is too small for {count} parts")
     edges = [total * index // count for index in range(count + 1)]
-    return [_part(graph, total, start, stop) for start, stop in pairwise(edges)]
+    return [part_of(graph, total, start, stop) for start, stop in pairwise(edges)]
 
 
 def _with_length(shape: tuple[int, ...], axis: int, length: int) -> tuple[int, ...]:
@@ -160,25 +161,28 @@ def _hold(cutter: _Cutter, node: Node, axes: Sequence[int | None]) -> Rewritten:
 
 def _broadcast_to(cutter: _Cutter, node: Node, axes: Sequence[int | None]) -> Rewritten:
     axis = _first(axes)
-    if len(node.spec.shape) != len(node.inputs[0].spec.shape):
+    if len(node.spec.shape) != len(node.inputs[0].spec.shape) or node.spec.shape[axis] != cutter.total:
         raise NotSplitError("an array that depends on the batch is repeated")
     return like(node, BroadcastTo(cutter.shape(node.spec.shape, axis)), [cutter.new[node.inputs[0]]]), axis
 
 
 def _reshape(cutter: _Cutter, node: Node, axes: Sequence[int | None]) -> Rewritten:
     axis, (x,) = _first(axes), node.inputs
-    before = 1
-    for length in x.spec.shape[:axis]:
-        before *= length
-    lead, place = 1, 0
-    while place < len(node.spec.shape) and lead < before:
-        lead *= node.spec.shape[place]
-        place += 1
-    while place < len(node.spec.shape) and node.spec.shape[place] == 1 != cutter.total:
-        place += 1
-    if lead != before or place == len(node.spec.shape) or node.spec.shape[place] != cutter.total:
-        raise NotSplitError("a reshape joins the batch with another axis")
+    place = reshaped_axis(axis, x.spec.shape, node.spec.shape, cutter.total)
     return like(node, Reshape(cutter.shape(node.spec.shape, place)), [cutter.new[x]]), place
+
+
+def reshaped_axis(axis: int, before: Sequence[int], after: Sequence[int], length: int) -> int:
+    """Where an axis of a certain length comes to lie in a reshape. Raises :class:`NotSplitError` if it is joined."""
+    lead, place, wanted = 1, 0, math.prod(before[:axis])
+    while place < len(after) and lead < wanted:
+        lead *= after[place]
+        place += 1
+    while place < len(after) and after[place] == 1 != length:
+        place += 1
+    if lead != wanted or place == len(after) or after[place] != length:
+        raise NotSplitError("a reshape joins the batch with another axis")
+    return place
 
 
 def _permute(cutter: _Cutter, node: Node, axes: Sequence[int | None]) -> Rewritten:
@@ -269,7 +273,8 @@ _RULES: dict[type[Operation], Callable[[_Cutter, Node, Sequence[int | None]], Re
 }  # fmt: skip
 
 
-def _part(graph: Graph, total: int, start: int, stop: int) -> Part:
+def part_of(graph: Graph, total: int, start: int, stop: int) -> Part:
+    """The function for some of the examples. Raises :class:`NotSplitError` with the reason where that cannot be."""
     cutter = _Cutter(total, start, stop)
     cut: list[int | None] = []
     for node in graph.arguments:

@@ -90,23 +90,24 @@ def trace_of(thing: Any, timed: bool) -> Trace | None:
     """
     if callable(getattr(thing, "tensors", None)):
         return _trace_of_graph(thing)
-    plan = thing if hasattr(thing, "programs") else _plan_of(thing)
+    plan = thing if hasattr(thing, "running") else _plan_of(thing)
     if plan is None:
         graph = getattr(thing, "graph", None)
         return _trace_of_graph(graph) if callable(getattr(graph, "tensors", None)) else None
-    program = plan.programs[0]
     memory = f"{format_memory(plan.nbytes)} of memory"
-    if len(plan.parts) > 1:
-        memory += f" in all; the first of {len(plan.parts)} parts of the batch, which are computed at the same time"
-    trace = replace(_trace_of_graph(program.part.graph), name=getattr(thing, "__name__", "plan"), notes=(memory,))
+    if plan.parts_in_words:
+        memory += f" in all; {plan.parts_in_words}"
+    trace = replace(_trace_of_graph(plan.running), name=getattr(thing, "__name__", "plan"), notes=(memory,))
     if timed:
         from ..compile.report import make_report
 
         report = thing.report if callable(getattr(thing, "report", None)) else partial(make_report, plan)
-        nodes = [step.node for phase in program.phases for step in phase]
+        nodes = plan.timed_nodes
         lines = zip(nodes, report(RUNS).lines, strict=True)
-        times = dict.fromkeys(set(program.part.graph.nodes).difference(nodes), 0.0)  # another view of the same numbers
-        times |= {node: line.milliseconds for node, line in lines if line.milliseconds is not None}
+        times = dict.fromkeys(set(plan.running.nodes).difference(nodes), 0.0)  # another view of the same numbers
+        for node, line in lines:
+            if line.milliseconds is not None and node is not None:
+                times[node] = times.get(node, 0.0) + line.milliseconds
         trace = replace(trace, times=times, notes=(memory, "what changes parameters is not timed"))
     return trace
 

@@ -118,7 +118,7 @@ def transpose_margin(op: ConvTranspose, size: Sizes, kernel: Sizes) -> Pairs:
     pairs = []
     for axis in range(len(size)):
         before = after = 0
-        for phase in _phases(op, size, kernel, axis):
+        for phase in phases_of(op, size, kernel, axis):
             before = max(before, phase.pad)
             after = max(after, phase.last - (size[axis] - 1))
         pairs.append((before, after))
@@ -142,7 +142,7 @@ class _Phase:
     """The distance of neighbouring pixels of the window in the map."""
 
 
-def _phases(op: ConvTranspose, size: Sizes, kernel: Sizes, axis: int) -> list[_Phase]:
+def phases_of(op: ConvTranspose, size: Sizes, kernel: Sizes, axis: int) -> list[_Phase]:
     """With stride s the image falls into s phases, each a plain convolution of the map.
 
     ``image[i] = sum of map[j] * w[k] over j * s + k * d - p = i``. With s = 1 there is one phase and any dilation;
@@ -188,7 +188,7 @@ def transposed_calls(
         copies, weight = side_by_side(weight, scratch.keep)
         return copies + transposed_rows(op, band, y.inside, weight, out, tail, scratch), "strips"
     calls: list[Call] = []
-    per_axis = [_phases(op, size, kernel, axis) for axis in range(axes)]
+    per_axis = [phases_of(op, size, kernel, axis) for axis in range(axes)]
     whole = all(len(phases) == 1 and phases[0].count == n for phases, n in zip(per_axis, op.size, strict=True))
     names = set()
     for phase in itertools.product(*per_axis):

@@ -156,7 +156,7 @@ class Binder:
         self.other_bytes = 0
         self._padded: dict[Any, list[tuple[float, np.ndarray]]] = {}
         """By size, margin and type: arrays with a margin, and until when each is in use."""
-        self.margins = _margins(self.order, algorithm)
+        self.margins = margins_of(self.order, algorithm)
         self.read_twice = _read_twice(self.order)
         self.sums = [node for node in self.graph.nodes if isinstance(node.op, AllReduce)]
         self.in_place = self._in_place()
@@ -478,7 +478,7 @@ def _arranged(node: Node) -> tuple[Any, list[Node]] | None:
     return head.op.op, [outside[each] for each in head.inputs]
 
 
-def _margins(order: Sequence[Node], algorithm: str) -> dict[Node, Pairs]:
+def margins_of(order: Sequence[Node], algorithm: str) -> dict[Node, Pairs]:
     """For each image that windows are taken of, how much margin they need."""
     margins: dict[Node, Pairs] = {}
 

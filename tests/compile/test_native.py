@@ -1,0 +1,205 @@
+"""Native code: whole steps give what they give eagerly, in memory that is watched."""
+
+from __future__ import annotations
+
+import importlib
+import re
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import tinygrad_cnn as tg
+from tinygrad_cnn import nn
+from tinygrad_cnn.compile.native import NativePlan, runtime
+from tinygrad_cnn.errors import PositionError
+from tinygrad_cnn.extras import MissingPackageError
+
+from .nets import NETS, OPTIMIZERS, Task
+
+executor = importlib.import_module("tinygrad_cnn.compile.native.executor")
+
+pytestmark = pytest.mark.skipif(bool(runtime.why_not()), reason=runtime.why_not() or "native code can run")
+TOLERANCE = {"float64": {"rtol": 1e-9, "atol": 1e-9}, "float32": {"rtol": 1e-3, "atol": 2e-4}}
+
+
+@pytest.fixture(autouse=True)
+def on_the_cpu(device_name: str) -> None:
+    if device_name != "cpu":
+        pytest.skip("native code runs on the CPU")
+
+
+@pytest.fixture
+def watched(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Plans check themselves: guard zones stay as they are, and nothing is read before it is written."""
+    monkeypatch.setattr(executor, "checked", True)
+
+
+def native(function: object) -> tg.compile.Compiled:  # type: ignore[name-defined]
+    return tg.compile(function, executor="native")  # type: ignore[call-overload]
+
+
+def compare(one: Task, other: Task, dtype: str) -> None:
+    for (name, mine), theirs in zip(one.numbers().items(), other.numbers().values(), strict=True):
+        assert mine.dtype == theirs.dtype
+        np.testing.assert_allclose(mine, theirs, **TOLERANCE[dtype], err_msg=name)
+
+
+@pytest.mark.usefixtures("watched")
+@pytest.mark.parametrize("batch", [6, 40], ids="batch {}".format)
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+@pytest.mark.parametrize("net", NETS)
+def test_steps(net: str, dtype: str, batch: int) -> None:
+    """Batches that fill one block in part, and two blocks and a part of a third."""
+    eager = Task(net, dtype=dtype, batch=batch)
+    expected = [eager.step(eager.inputs, eager.labels).item() for _ in range(10)]
+    compiled = Task(net, dtype=dtype, batch=batch)
+    step = native(compiled.step)
+    found = [step(compiled.inputs, compiled.labels).item() for _ in range(10)]
+    assert isinstance(step.plan, NativePlan)
+    np.testing.assert_allclose(found, expected, **TOLERANCE[dtype])
+    compare(compiled, eager, dtype)
+
+
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+def test_every_optimiser(optimizer: str) -> None:
+    eager, compiled = Task("convolutional", optimizer), Task("convolutional", optimizer)
+    step = native(compiled.step)
+    for _ in range(5):
+        eager.step(eager.inputs, eager.labels)
+        step(compiled.inputs, compiled.labels)
+    compare(compiled, eager, "float64")
+
+
+@pytest.mark.parametrize("net", ["convolutional", "residual", "autoencoder"])
+def test_one_thread_and_two_give_the_same_bits(net: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    numbers = []
+    for threads in (1, 2, 2):
+        monkeypatch.setattr(executor.os, "cpu_count", lambda threads=threads: threads)
+        monkeypatch.setattr(executor, "PARALLEL_MACS", 1)
+        task = Task(net, dtype="float32", batch=64)
+        step = native(task.step)
+        for _ in range(5):
+            step(task.inputs, task.labels)
+        assert step.plan.threads == threads
+        numbers.append(task.numbers())
+    for other in numbers[1:]:
+        for name, array in other.items():
+            np.testing.assert_array_equal(array, numbers[0][name], err_msg=name)
+
+
+@pytest.mark.parametrize("cpu", ["haswell", "x86-64"])
+@pytest.mark.parametrize("net", ["convolutional", "residual"])
+def test_older_processors(net: str, cpu: str) -> None:
+    """Code for processors without AVX-512, and without fused multiply-add, runs here too."""
+    import platform
+
+    if platform.machine() not in ("x86_64", "AMD64"):
+        pytest.skip("this is another family of processors")
+    eager, compiled = Task(net, dtype="float32", batch=20), Task(net, dtype="float32", batch=20)
+    step = native(compiled.step)
+    eager.step(eager.inputs, eager.labels)
+    step(compiled.inputs, compiled.labels)
+    runner = step._last
+    runner.plan.__init__(step.graph, None, cpu)
+    runner.__init__(runner.plan, runner.description, runner.guards)
+    for _ in range(4):
+        eager.step(eager.inputs, eager.labels)
+        step(compiled.inputs, compiled.labels)
+    assert runner.plan.binary is not None
+    compare(compiled, eager, "float32")
+
+
+def test_what_has_no_kernel_is_done_by_numpy() -> None:
+    x = tg.Tensor(np.random.default_rng(0).standard_normal((20, 2, 7, 7)).astype("float32"))
+    model = nn.Sequential(nn.Conv2d(2, 3, 3), nn.MaxPool2d(3, 1, 1), nn.Flatten(), nn.Linear(75, 4))
+    compiled = native(model)
+    np.testing.assert_allclose(compiled(x).numpy(), model(x).numpy(), rtol=1e-5, atol=1e-6)
+    report = compiled.report(repeats=1)
+    assert [line.operations for line in report.lines if line.algorithm == "NumPy"] == ["max_pool"]
+    assert report.executor == "native"
+    assert "16 examples in a vector, 2 blocks" in str(report)
+
+
+def test_what_cannot_lie_in_lanes_runs_in_numpy() -> None:
+    compiled = native(lambda x: tg.flip(x, 0) * 2)
+    assert compiled(tg.Tensor([1.0, 2.0])).numpy().tolist() == [4.0, 2.0]
+    report = compiled.report()
+    assert report.executor == "numpy"
+    assert "not native           flip along the batch" in str(report)
+
+
+@pytest.mark.usefixtures("watched")
+def test_wrong_labels_name_the_line_and_change_nothing() -> None:
+    task = Task("convolutional")
+    step = native(task.step)
+    step(task.inputs, task.labels)
+    before = task.numbers()
+    with pytest.raises(PositionError, match="from 77 to 77") as caught:
+        step(task.inputs, tg.Tensor(np.full(6, 77)))
+    assert "nets.py" in "\n".join(caught.value.__notes__)
+    for name, array in task.numbers().items():
+        np.testing.assert_array_equal(array, before[name], err_msg=name)
+    step(task.inputs, task.labels)  # and the plan can be run again
+
+
+def test_an_array_that_is_overrun_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(executor, "checked", True)
+    compiled = native(lambda x: x.exp() * 2)
+    x = tg.Tensor(np.ones((20, 5), "float32"))
+    compiled(x)
+    plan = compiled.plan
+    run = plan._run_early
+
+    def overrun() -> None:
+        run()
+        buffer = next(each for each in plan.steps[-1].buffers if not each.keeps)
+        plan.arena.memory[plan.first_block + buffer.address + buffer.nbytes] = 0
+
+    monkeypatch.setattr(plan, "_run_early", overrun)
+    with pytest.raises(RuntimeError, match="behind the end"):
+        compiled(x)
+
+
+def test_the_missing_package_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "llvmlite.binding", None)
+    with pytest.raises(MissingPackageError, match=r"pip install \"tinygrad_cnn\[fast\]\""):
+        native(tg.exp)
+
+
+def test_the_page_shows_what_is_made() -> None:
+    """Each line of code in docs/native.md stands in the text, in that order; the instructions depend on LLVM."""
+    import platform
+
+    if platform.machine() not in ("x86_64", "AMD64"):
+        pytest.skip("the page shows another family of processors")
+    page = (Path(__file__).parents[2] / "docs" / "native.md").read_text(encoding="utf-8")
+    layer = nn.Conv2d(3, 6, 3)
+    f = native(lambda x: layer(x).relu())
+    f(tg.Tensor(np.zeros((16, 3, 10, 10), "float32")))
+    plan = NativePlan(f.graph, None, "skylake-avx512")
+    step = next(each for each in plan.steps if each.way == "contract")
+    described = repr(step.kernel)
+    for text in re.findall(r"```text\n([a-z].*)\n```", page):
+        assert text in described
+    rest = next(each for each in plan.kernels if each.name == step.name).text()
+    blocks = re.findall(r"```llvm\n(.*?)```", page, re.DOTALL)
+    assert len(blocks) == 4
+    for block in blocks:
+        assert block in rest
+        rest = rest.split(block, 1)[1]
+
+
+def test_the_text_and_the_drawing() -> None:
+    task = Task("residual", dtype="float32", batch=20)
+    step = native(task.step)
+    step(task.inputs, task.labels)
+    assert "define void @step(ptr" in step.plan.text
+    assert "llvm.fmuladd.v16f32" in step.plan.text
+    line = next(line for line in step.report(repeats=2).lines if line.operations.startswith("conv +"))
+    assert line.milliseconds is not None
+    assert line.gflops is not None
+    assert line.gflops > 0
+    drawing = tg.draw(step, overlay="time")
+    assert any("one block of 16 examples" in note for note in drawing.view.notes)

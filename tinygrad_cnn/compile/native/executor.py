@@ -1,0 +1,512 @@
+"""A plan as one native function: memory, the text of all kernels, and the function that calls them.
+
+The function has **segments**, which Python calls one after the other: everything that can fail, then the change of the
+states. Operations without a kernel are done by NumPy between two segments.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Hashable, Iterator, Sequence
+from contextlib import contextmanager
+from functools import partial
+from itertools import groupby
+from time import perf_counter
+from typing import Any
+
+import numpy as np
+from numpy.lib.stride_tricks import as_strided
+
+from ...backend import Array
+from ...graph import Node
+from ...ops.base import SYMBOL, Full
+from ...ops.index import AddAlongDim, TakeAlongDim
+from ...summary import count_macs
+from ..fuse import fuse
+from ..graph import Graph
+from ..memory import Life, place
+from ..numpy.executor import with_copies
+from ..passes import optimise
+from ..plan import uninterrupted
+from ..split import NotSplitError, Part, batch_size, part_of
+from . import runtime
+from .ir import I64, PTR, Function, Type, Value, module
+from .lanes import PARTIAL, Buffer, NotLanesError, View
+from .planner import Planner
+from .steps import Layout, LoopStep, Step, WholeStep
+
+ALIGNMENT = 64
+checked = False
+"""Whether plans made from now on check themselves, which is slow: no two arrays share memory, each is followed by a
+guard zone that must stay as it is, and everything is NaN before it is written."""
+PARALLEL_MACS = 1_000_000
+"""A thread has at least so many multiply-adds: more than it takes to meet the others."""
+GUARD = 64
+"""Bytes behind each array of a plan that checks itself."""
+TABLE = 0
+"""Where the addresses of the user's arrays lie in the arena, in bytes behind the header."""
+
+
+class NativePlan:
+    """A graph as native code.
+
+    Raises :class:`NotLanesError` with the reason where examples cannot lie in lanes.
+    """
+
+    executor = "native"
+
+    def __init__(self, traced: Graph, threads: int | None = None, cpu: str | None = None) -> None:
+        self.traced = traced
+        """The graph as the function described it."""
+        self.graph = optimise(traced)
+        self.macs = sum(count_macs(node) for node in traced.nodes)
+        """Multiply-adds of one run."""
+        wide = "+avx512f" in runtime.host_features() if cpu is None else "avx512" in cpu
+        self.cpu, self.width = cpu, 512 if wide else 256
+        self.checked = checked
+        self.total = batch_size(self.graph)
+        if not self.total:
+            raise NotLanesError("no argument has a batch")
+        self.lanes = 16 if self.total > 8 else 8
+        registers = min(24, (24 * 512 if wide else 12 * 256) // (32 * self.lanes))
+        if any(not node.spec.size for node in self.graph.nodes):
+            raise NotLanesError("an array is empty")
+        try:
+            part = part_of(self.graph, self.total, 0, self.lanes)
+            part = Part(with_copies(fuse(part.graph)), part.start, part.stop, part.arguments, part.results)
+            self.planner = Planner(part, self.total, self.lanes, self.graph.argument_dims, registers)
+        except NotSplitError as why:
+            raise NotLanesError(str(why)) from why
+        self.part, self.blocks = part, self.planner.blocks
+        most = min(os.cpu_count() or 1, self.macs // PARALLEL_MACS + 1)
+        self.threads = threads or min(most, self.blocks)
+        self.steps = sorted(self.planner.steps, key=lambda step: (step.level, _turn(step)))
+        self._finish()
+        self._place_memory()
+        self._write()
+        self._bind()
+
+    # Memory
+
+    def _finish(self) -> None:
+        """What is read from memory is known now; so every step can say what it reads and writes."""
+        planner = self.planner
+        kept: set[Node] = {*self.part.graph.results, *planner.states}
+        for step in self.steps:
+            if isinstance(step, LoopStep | WholeStep):
+                buffers = {
+                    id(each.buffer) for draft in step.members for each in draft.sources if isinstance(each, View)
+                }
+            else:
+                buffers = {id(each) for each in step.buffers}
+            if isinstance(step, LoopStep) and step.head is not None:
+                step.finish(Layout(0, self.blocks, set()))
+                buffers |= {id(each) for each in step.buffers}
+            kept |= {node for node, view in planner.views.items() if id(view.buffer) in buffers}
+        results = {id(planner.views[node].buffer) for node in self.part.graph.results if node in planner.views}
+        kept |= {node for node, view in planner.views.items() if id(view.buffer) in results}
+        self.layout = Layout(0, self.blocks, kept)
+        for step in self.steps:
+            step.finish(self.layout)
+        self.steps = [step for step in self.steps if step.place == "python" or step.kernel is not None]
+
+    def _place_memory(self) -> None:
+        planner, layout = self.planner, self.layout
+        last_level = max([step.level for step in self.steps], default=0)
+        starts = {level: place for place, level in reversed(list(enumerate([step.level for step in self.steps])))}
+        ends = {step.level: place for place, step in enumerate(self.steps)}
+        first: dict[Buffer, int] = {}
+        last: dict[Buffer, int] = {}
+        for position, step in enumerate(self.steps):
+            for buffer in step.buffers:
+                whole = not buffer.per_block or step.place != "block"
+                begin, end = (starts[step.level], ends[step.level]) if whole else (position, position)
+                first[buffer] = min(first.get(buffer, begin), begin)
+                last[buffer] = max(last.get(buffer, end), end)
+        labels = [node.inputs[1] for node in planner.order if isinstance(node.op, TakeAlongDim | AddAlongDim)]
+        for node in [*self.part.graph.results, *labels]:  # wrong labels are looked at again
+            if node in planner.views and planner.views[node].buffer in first:
+                last[planner.views[node].buffer] = len(self.steps)
+        address = TABLE + 8 * len(self.part.arguments) + 64
+        self.wrong = 8 * len(self.part.arguments)
+        self.mask = -(-address // ALIGNMENT) * ALIGNMENT
+        address = self.mask + self.blocks * self.lanes
+        given = [*planner.states.values(), *planner.arguments.values()]
+        given += [
+            view.buffer for node, view in planner.views.items() if not node.inputs and not isinstance(node.op, Full)
+        ]
+        for buffer in dict.fromkeys([each for each in given if not each.per_block]):
+            address = -(-address // ALIGNMENT) * ALIGNMENT
+            buffer.address = address
+            address += buffer.nbytes
+            first.pop(buffer, None)
+        shared = [each for each in first if not each.per_block]
+        address = -(-address // ALIGNMENT) * ALIGNMENT
+        address += self._arrange(shared, first, last, address)
+        self.scratch = -(-address // 4096) * 4096
+        self.scratch_bytes = -(-max([step.scratch for step in self.steps], default=0) // 4096) * 4096 + 64 * 5
+        address = self.scratch + self.threads * self.scratch_bytes
+        own = [each for each in first if each.per_block and not each.keeps]
+        layout.block_bytes = self._arrange(own, first, last, 0)
+        margins: dict[Any, list[tuple[int, int]]] = {}  # by size: where, and until when in use
+        views = {view.buffer: view for view in planner.views.values() if view.margin}
+        for buffer in sorted([each for each in first if each.per_block and each.keeps], key=first.__getitem__):
+            pool = margins.setdefault((views[buffer].shape, views[buffer].margin, buffer.dtype), [])
+            free = next((n for n, (_, until) in enumerate(pool) if until < first[buffer]), None)
+            if free is None:
+                buffer.address = layout.block_bytes
+                layout.block_bytes += -(-buffer.nbytes // ALIGNMENT) * ALIGNMENT
+                pool.append((buffer.address, last[buffer]))
+            else:
+                buffer.address = pool[free][0]
+                pool[free] = (buffer.address, last[buffer])
+        layout.block_bytes = -(-layout.block_bytes // 4096) * 4096 + 64 * 3
+        self.first_block = -(-address // 4096) * 4096
+        self.nbytes = self.first_block + self.blocks * layout.block_bytes
+        self.last_level = last_level
+        for step in self.steps:  # sums over blocks know now how far these lie apart
+            step.finish(layout)
+
+    def _arrange(self, buffers: Sequence[Buffer], first: dict[Buffer, int], last: dict[Buffer, int], base: int) -> int:
+        ends = len(self.steps)
+        lives = [
+            Life(each.nbytes + GUARD, 0, ends) if self.checked else Life(each.nbytes, first[each], last[each])
+            for each in buffers
+        ]
+        starts, total = place(lives)
+        for buffer, start in zip(buffers, starts, strict=True):
+            buffer.address = base + start
+        return -(-total // ALIGNMENT) * ALIGNMENT
+
+    # Text
+
+    def _write(self) -> None:
+        functions: dict[Hashable, Function] = {}
+        for step in self.steps:
+            if step.kernel is not None:
+                key = (type(step.kernel).__name__, step.kernel.key)
+                if key not in functions:
+                    functions[key] = step.kernel.write(f"kernel{len(functions)}")
+                step.name = functions[key].name
+        self.kernels = list(functions.values())
+        self.calls: list[tuple[int, list[Step]]] = []
+        """Each segment, and what NumPy does after it."""
+        self.commit_segment = -1
+        """The first segment that changes states; -1 where none does."""
+        segments: list[list[list[Step]]] = [[]]
+        for level, group in groupby(self.steps, lambda step: step.level):
+            steps = list(group)
+            if level >= self.planner.first_late and self.commit_segment < 0:
+                self.calls.append((len(segments) - 1, []))
+                self.commit_segment = len(segments)
+                segments.append([])
+            python = [step for step in steps if step.place == "python"]
+            segments[-1].append([step for step in steps if step.place != "python"])
+            if python:
+                self.calls.append((len(segments) - 1, python))
+                segments.append([])
+        self.calls.append((len(segments) - 1, []))
+        self.text = self._module(segments)
+
+    def _module(self, segments: Sequence[Sequence[Sequence[Step]]]) -> str:
+        """The text of a module whose function ``step`` runs a segment: its levels one after the other."""
+        main = Function("step", [PTR, I64, I64], exported=True)
+        arena, thread, segment = main.arguments
+        written = list(self.kernels)
+        for number, levels in enumerate(segments):
+            inner = Function(f"segment{number}", [PTR, I64])
+            self._segment(inner, [steps for steps in levels if steps])
+            written.append(inner)
+            chosen = main.value(f"icmp eq {segment}, {number}", Type("i1"))
+            main.when(chosen, lambda inner=inner: main.run(inner.name, arena, thread))  # type: ignore[misc]
+        return module([*written, main], self.width, runtime.BARRIER)
+
+    def profile(self, repeats: int) -> list[float | None]:
+        """The best time of each step, in seconds, on one thread; ``None`` for those that change states.
+
+        They run on whatever numbers the memory holds.
+        """
+        binary = runtime.Binary(self._module([[[step]] if step.kernel is not None else [] for step in self.steps]))
+        call = runtime.prepare(binary.address("step"), self.arena, 1)
+        times: list[float | None] = []
+        for number, step in enumerate(self.steps):
+            run = partial(call, number) if step.kernel is not None else self._numpy_call(step.nodes[0])
+            best = None
+            for _ in range(repeats if step.level < self.planner.first_late else 0):
+                start = perf_counter()
+                run()
+                best = min(best or 1e9, perf_counter() - start)
+            times.append(best)
+        self._wrong[0] = 0
+        return times
+
+    def _segment(self, f: Function, levels: Sequence[Sequence[Step]]) -> None:
+        arena, thread = f.arguments
+        threads = f.value(f"call i64 @threads({arena})", I64)
+        base = f.at(arena, runtime.HEADER, "i8")
+        first = f.value(f"icmp eq {thread}, 0", Type("i1"))
+
+        def share(count: int) -> tuple[Value, Value]:
+            low = f.value(f"udiv i64 {f.value(f'mul {thread}, {count}', I64).text}, {threads.text}", I64)
+            after = f.value(f"add {thread}, 1", I64)
+            return low, f.value(f"udiv i64 {f.value(f'mul {after}, {count}', I64).text}, {threads.text}", I64)
+
+        for number, steps in enumerate(levels):
+            if number:
+                f.line(f"call void @barrier({arena})")
+            whole = [step for step in steps if step.place != "block"]
+            single = [step for step in whole if step.place == "one"]
+            if single:
+
+                def alone(single: Sequence[Step] = single) -> None:
+                    for step in single:
+                        self._call(f, step, base, thread, None, None)
+
+                f.when(first, alone)
+            for step in whole:
+                if step.place == "share":
+                    self._call(f, step, base, thread, None, share(step.rounds))
+            per_block = [step for step in steps if step.place == "block"]
+            if per_block:
+
+                def block(index: Any, _: Any, per_block: list[Step] = per_block) -> None:
+                    for step in per_block:
+                        self._call(f, step, base, thread, index, None)
+
+                f.loop(*share(self.blocks), 1, block)
+
+    def _call(
+        self, f: Function, step: Step, base: Value, thread: Value, block: Any, share: tuple[Value, Value] | None
+    ) -> None:
+        inputs: list[Value] = []
+        for each in step.inputs:
+            if isinstance(each, Buffer):
+                if each.per_block and block is not None:
+                    start = f.mul(block, self.layout.block_bytes)
+                    inputs.append(f.at(base, f.add(start, self.first_block + each.address), "i8"))
+                else:
+                    inputs.append(f.at(base, each.address + (self.first_block if each.per_block else 0), "i8"))
+            elif each.kind == "scratch":
+                inputs.append(f.at(base, f.add(f.mul(thread, self.scratch_bytes), self.scratch), "i8"))
+            elif each.kind == "mask":
+                inputs.append(f.at(base, f.add(f.mul(block, self.lanes), self.mask), "i8"))
+            elif each.kind == "argument":
+                inputs.append(f.load(f.at(base, TABLE + 8 * each.number, "i8"), 0, PTR))
+            elif each.kind == "wrong":
+                inputs.append(f.at(base, self.wrong, "i8"))
+            elif each.kind == "block":
+                inputs.append(block if isinstance(block, Value) else Value(str(block), I64))
+            elif each.kind == "step":
+                inputs.append(Value(str(self.layout.block_bytes // each.number), I64))
+            else:
+                assert share is not None
+                inputs.append(share[each.kind == "high"])
+        f.run(step.name, *inputs)
+
+    # Running
+
+    def _bind(self) -> None:
+        self.binary = runtime.Binary(self.text, self.cpu)
+        self.arena = runtime.Arena(self.nbytes)
+        memory = self.arena.memory
+        self._call_segment = runtime.prepare(self.binary.address("step"), self.arena, self.threads)
+        self._table = memory[TABLE : TABLE + 8 * len(self.part.arguments)].view(np.uint64)
+        self._wrong = memory[self.wrong : self.wrong + 4].view(np.int32)
+        mask = memory[self.mask : self.mask + self.blocks * self.lanes]
+        mask[: self.total] = 1
+        self._arrays: dict[Node, np.ndarray] = {}
+        self._held: list[Any] = [None] * len(self.part.arguments)
+        planner = self.planner
+        for node, view in planner.views.items():
+            if not node.inputs and node.op is not SYMBOL and not view.buffer.per_block:  # the same in every run
+                np.copyto(self._array(node), node.op.forward(np) if node.value is None else node.value)
+        self.states = [self._array(state.node) for state in self.graph.states]
+        self._arguments = [
+            self._array(node) if node in planner.arguments else None for node in self.part.graph.arguments
+        ]
+        self._copies = self._late_copies()
+        self._python = [(segment, [self._numpy_call(step.nodes[0]) for step in steps]) for segment, steps in self.calls]
+        split = self.commit_segment if self.commit_segment >= 0 else len(self._python)
+        self._compute = [each for each in self._python if each[0] < split]
+        self._commit = [each for each in self._python if each[0] >= split]
+
+    def _array(self, node: Node) -> np.ndarray:
+        """A node's array: with an axis for blocks at the beginning and one for lanes at the end, unless it is whole."""
+        if node not in self._arrays:
+            self._arrays[node] = self._make_array(self.planner.views[node])
+        return self._arrays[node]
+
+    def _make_array(self, view: View) -> np.ndarray:
+        size = view.buffer.dtype.itemsize
+        if not view.buffer.per_block:
+            flat = self.arena.memory[view.buffer.address :][: view.buffer.nbytes].view(view.buffer.dtype)
+            return as_strided(flat[view.offset :], view.shape, tuple([stride * size for stride in view.strides]))
+        start = self.first_block + view.buffer.address
+        rest = self.arena.memory[start:]
+        rest = rest[: len(rest) // size * size].view(view.buffer.dtype)
+        lanes = self.lanes if view.lanes else 1
+        strides = [stride * size * lanes for stride in view.strides]
+        shape = (self.blocks, *view.shape, *([lanes] if view.lanes else []))
+        steps = (self.layout.block_bytes, *strides, *([size] if view.lanes else []))
+        return as_strided(rest[view.offset * lanes :], shape, steps)
+
+    def _examples(self, node: Node) -> np.ndarray:
+        """A copy of a node's array as the graph has it, for the whole batch."""
+        if isinstance(node.op, Full):
+            shape = tuple([self.total if n == self.lanes else n for n in node.op.shape])
+            return np.full(shape, node.op.value, node.op.dtype)
+        axis = self.planner.axes[node]
+        array = self._array(node)
+        if axis is None:
+            return np.array(array)
+        if axis == PARTIAL:
+            return np.array(array.sum(0))
+        inside = range(1, array.ndim - 1)
+        batch = array.transpose(0, array.ndim - 1, *inside).reshape(-1, *array.shape[1:-1])[: self.total]
+        if axis:
+            batch = np.moveaxis(batch, 0, axis)
+        return np.array(batch, order="C")
+
+    def _numpy_call(self, node: Node) -> Callable[[], None]:
+        """What computes a node by its operation: block by block, unless it is whole."""
+        axis = self.planner.axes[node]
+
+        def given(source: Node, block: int) -> np.ndarray:
+            if isinstance(source.op, Full):
+                return np.full(source.op.shape, source.op.value, source.op.dtype)
+            array, own = self._array(source), self.planner.axes[source]
+            if own is None:
+                return array
+            return array[block] if own == PARTIAL else np.moveaxis(array[block], -1, own)
+
+        def call() -> None:
+            target = self._array(node)
+            for block in range(1 if axis is None else self.blocks):
+                with _blaming(node):
+                    value = np.asarray(node.op.forward(np, *[given(each, block) for each in node.inputs]))
+                if axis is None:
+                    target[...] = value
+                else:
+                    target[block] = value if axis == PARTIAL else np.moveaxis(value, axis, -1)
+
+        return call
+
+    @property
+    def running(self) -> Graph:
+        """The graph that runs: that of one block."""
+        return self.part.graph
+
+    @property
+    def timed_nodes(self) -> list[Node | None]:
+        """For each line of the report the last node that it is about."""
+        return [step.nodes[-1] if step.nodes else None for step in self.steps]
+
+    @property
+    def parts_in_words(self) -> str:
+        """What ``running`` is a part of, for pictures."""
+        return f"the graph of one block of {self.lanes} examples, which lie side by side in vectors"
+
+    def load(self, arguments: Sequence[Array]) -> None:
+        """Take the arguments: whole ones are copied, the others are read where they lie."""
+        dims_of = self.graph.argument_dims or (None,) * len(arguments)
+        for position, (array, dims) in enumerate(zip(arguments, dims_of, strict=True)):
+            target = self._arguments[position]
+            if target is not None:
+                np.copyto(target, array if dims is None else array.transpose(dims))
+                continue
+            if array is not self._held[position]:
+                self._held[position] = array = np.ascontiguousarray(array)
+                self._table[position] = array.ctypes.data
+
+    def _poison(self) -> list[np.ndarray]:
+        """Fill with NaN what will be written, and give the guard zones."""
+        guards = []
+        for buffer in {id(each): each for step in self.steps for each in step.buffers}.values():
+            if buffer.keeps:
+                continue
+            for block in range(self.blocks if buffer.per_block else 1):
+                start = buffer.address + (self.first_block + block * self.layout.block_bytes if buffer.per_block else 0)
+                self.arena.memory[start : start + buffer.nbytes + GUARD] = 0xFF
+                guards.append(self.arena.memory[start + buffer.nbytes : start + buffer.nbytes + GUARD])
+        return guards
+
+    def compute(self) -> None:
+        """Everything but the change of the states."""
+        guards = self._poison() if self.checked else []
+        self._run_early()
+        if not all([bool((zone == 0xFF).all()) for zone in guards]):
+            raise RuntimeError("a kernel has written behind the end of its array")
+
+    def _run_early(self) -> None:
+        for segment, after in self._compute:
+            self._call_segment(segment)
+            for call in after:
+                call()
+        if self._wrong[0]:
+            self._wrong[0] = 0
+            self._raise_wrong_labels()
+
+    def _raise_wrong_labels(self) -> None:
+        """Let NumPy say what was wrong."""
+        for kind in (TakeAlongDim, AddAlongDim):
+            for node in self.planner.order:
+                if isinstance(node.op, kind):
+                    with _blaming(node):
+                        node.op.forward(np, *[self._examples(each) for each in node.inputs])
+
+    def result(self, position: int) -> np.ndarray:
+        """A copy of one result."""
+        return self._examples(self.part.graph.results[position])
+
+    def commit(self) -> None:
+        """Change the states. Nothing of this can fail, and Ctrl-C waits until it is done."""
+        if not self._commit and not self._copies:
+            return
+        if len(self._commit) == 1 and not self._commit[0][1] and not self._copies:
+            self._call_segment(self._commit[0][0])  # a single call, which nothing interrupts
+            return
+        with uninterrupted():
+            for segment, after in self._commit:
+                self._call_segment(segment)
+                for call in after:
+                    call()
+            for copy in self._copies:
+                copy()
+
+    def _late_copies(self) -> list[Callable[[], None]]:
+        """What brings new numbers of the states to where they are kept, unless they are written there at once."""
+        planner = self.planner
+        kept = {id(state.leaf): state.node for state in self.graph.states if state.leaf is not None}
+        pairs = []
+        for effect in self.graph.effects:
+            if effect.kind == "assign" and id(effect.leaf) in kept:
+                result, state = self.part.graph.results[effect.position], kept[id(effect.leaf)]
+                if result not in planner.in_place and state not in planner.copied:
+                    pairs.append((self._array(state), result))
+        if not pairs:
+            return []
+
+        def copy() -> None:
+            values = [self._examples(result) for _, result in pairs]
+            for (state, _), value in zip(pairs, values, strict=True):
+                np.copyto(state, value)
+
+        return [copy]
+
+
+@contextmanager
+def _blaming(node: Node) -> Iterator[None]:
+    """Say which line of the user's program an error comes from."""
+    try:
+        yield
+    except Exception as error:
+        error.add_note(f"  in {node.op}, called {node.where}")
+        raise
+
+
+def _turn(step: Step) -> int:
+    """Within a level, whole arrays come first, and what NumPy does last."""
+    return {"one": 0, "share": 0, "block": 1, "python": 2}[step.place]
+
+
+__all__ = ["NativePlan"]

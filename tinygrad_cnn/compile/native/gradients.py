@@ -1,0 +1,425 @@
+"""Gradients in kernels and weights: sums of products over the examples, which lie in the lanes.
+
+There are two ways. *By lanes*: products of vectors are added up, and the lanes in the end; it suits few weights, and
+any number of channels. *By turning*: the gradient that arrives is turned, so that its channels lie in the lanes; then
+one number of the image at a time is multiplied with a whole vector of them. It needs no sums over lanes.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Hashable, Sequence
+from dataclasses import dataclass
+
+from .ir import I64, PTR, Function, Int, Type, Value, constant
+from .loops import Operand, pieces
+
+MOST_BY_LANES = 1 << 18
+"""Bytes of vectors that sums by lanes may take: about a quarter of a core's second-level cache."""
+
+
+def turn(f: Function, rows: Sequence[Value]) -> list[Value]:
+    """As many vectors as they have lanes, turned as a matrix: lane ``i`` of row ``j`` and lane ``j`` of row ``i``."""
+    count = len(rows)
+    now = list(rows)
+    half = count // 2
+    while half:
+        then = list(now)
+        for row in range(count):
+            if not row & half:
+                a, b = now[row], now[row | half]
+                low = [lane if not lane & half else count + (lane ^ half) for lane in range(count)]
+                high = [lane | half if not lane & half else count + lane for lane in range(count)]
+                then[row], then[row | half] = f.shuffle(a, b, low), f.shuffle(a, b, high)
+        now = then
+        half //= 2
+    return now
+
+
+def nest(f: Function, lengths: Sequence[int], body: Callable[[list[Int]], None]) -> None:
+    """Run ``body`` for all places of some axes."""
+
+    def inside(index: list[Int]) -> None:
+        if len(index) == len(lengths):
+            body(index)
+        else:
+            f.loop(0, lengths[len(index)], 1, lambda number, _: inside([*index, number]))
+
+    inside([])
+
+
+def blocks(f: Function, length: int, most: int, body: Callable[[Int, int], None]) -> None:
+    """Run ``body(start, how many)`` for an axis in tiles."""
+    for start, stop, size in pieces(length, most):
+        f.loop(start, stop, size, lambda index, _, size=size: body(index, size))  # type: ignore[misc]
+
+
+@dataclass(frozen=True)
+class KernelGradient:
+    """The gradient in a convolution's kernel, of the examples of one block: ``(*K, C, O)``.
+
+    Arguments of the function: image, gradient, result, memory for scratch, and where lanes are left out, which count.
+    """
+
+    kernel: tuple[int, ...]
+    places: tuple[int, ...]
+    groups: int
+    channels: int
+    """Of the image, in one group."""
+    out_channels: int
+    """In one group."""
+    image: Operand
+    """Strides for the axes of the places, then those of the kernel, then the channel."""
+    grad: Operand
+    """Strides for the axes of the places, then the channel."""
+    lanes: int
+    masked: bool
+    registers: int
+    """How many sums are held in registers."""
+
+    @property
+    def key(self) -> Hashable:
+        """Gradients of the same key are the same function."""
+        return self
+
+    @property
+    def weights(self) -> int:
+        """How many numbers the kernel has."""
+        return math.prod(self.kernel) * self.channels * self.groups * self.out_channels
+
+    @property
+    def by_lanes(self) -> bool:
+        """Which of the two ways is taken."""
+        fits = self.out_channels % self.lanes == 0 and self.groups == 1 and self.grad.strides[-1] == 1
+        return not fits or self.weights * self.lanes * self.image.type_size <= MOST_BY_LANES
+
+    @property
+    def scratch(self) -> int:
+        """How many numbers of scratch memory it takes."""
+        if self.by_lanes:
+            return self.weights * self.lanes
+        return self.places[-1] * self.out_channels * self.lanes
+
+    def write(self, name: str) -> Function:
+        """The function."""
+        f = Function(name, [PTR] * (4 + self.masked))
+        if self.by_lanes:
+            self._by_lanes(f)
+        else:
+            self._by_turning(f)
+        return f
+
+    def _tile(self) -> tuple[int, int]:
+        columns = 4 if self.out_channels % 4 == 0 else min(self.out_channels, 6)
+        return max(1, self.registers // columns), columns
+
+    def _by_lanes(self, f: Function) -> None:
+        image, grad, out, scratch = f.arguments[:4]
+        vector = Type(self.image.type.scalar, self.lanes)
+        total = self.out_channels * self.groups
+        zero = constant(0, vector)
+        f.loop(0, self.weights, 1, lambda number, _: f.store(zero, scratch, f.mul(number, self.lanes)))
+        axes = len(self.places)
+        rows, columns = self._tile()
+        wide = self.channels > 1  # several channels, or several cells of the kernel, at once
+
+        def place(index: list[Int]) -> None:
+            before = [*self.kernel] if wide else [*self.kernel[:-1], 1]
+
+            def cell(where: list[Int]) -> None:
+                group, *cells = where
+                blocks(f, self.channels if wide else self.kernel[-1], rows, lambda c, m: tile(group, cells, c, m))
+
+            def tile(group: Int, cells: list[Int], first: Int, size: int) -> None:
+                blocks(f, self.out_channels, columns, lambda o, m: sums(group, cells, first, size, o, m))
+
+            def sums(group: Int, cells: list[Int], first: Int, size: int, o: Int, count: int) -> None:
+                inside = list(cells) if wide else [*cells[:-1], first]
+                channel: Int = first if wide else 0
+                step = total if wide else self.channels * total
+                where = f.add(self._weight(f, inside, channel), f.add(f.mul(group, self.out_channels), o))
+                stride = self.image.strides[-1] if wide else self.image.strides[axes + len(self.kernel) - 1]
+                at = f.dot(
+                    [*index, *inside, f.add(f.mul(group, self.channels), channel)],
+                    [*self.image.strides[: axes - 1], *self.image.strides[axes:]], self.image.offset,
+                )  # fmt: skip
+                to = f.dot(
+                    [*index, f.add(f.mul(group, self.out_channels), o)],
+                    [*self.grad.strides[: axes - 1], self.grad.strides[-1]], self.grad.offset,
+                )  # fmt: skip
+                slots = [f.mul(f.add(where, r * step + m), self.lanes) for r in range(size) for m in range(count)]
+                held = [f.load(scratch, slot, vector) for slot in slots]
+
+                def column(w: Int, now: list[Value]) -> list[Value]:
+                    x = f.dot([w], [self.image.strides[axes - 1]], at)
+                    y = f.dot([w], [self.grad.strides[axes - 1]], to)
+                    xs = [f.load(image, f.mul(f.add(x, r * stride), self.lanes), vector) for r in range(size)]
+                    ys = [
+                        f.load(grad, f.mul(f.add(y, m * self.grad.strides[-1]), self.lanes), vector)
+                        for m in range(count)
+                    ]
+                    return [f.fma(xs[r], ys[m], now[r * count + m]) for r in range(size) for m in range(count)]
+
+                held = f.loop(0, self.places[-1], 1, column, held)
+                for slot, value in zip(slots, held, strict=True):
+                    f.store(value, scratch, slot)
+
+            nest(f, [self.groups, *before], cell)
+
+        nest(f, self.places[:-1], place)
+        self._add_lanes(f, scratch, out, vector)
+
+    def _weight(self, f: Function, cells: Sequence[Int], channel: Int) -> Int:
+        """The number of the weight of a cell and a channel, and the first channel of the result."""
+        total = self.out_channels * self.groups
+        strides = [total * self.channels * math.prod(self.kernel[axis + 1 :]) for axis in range(len(self.kernel))]
+        return f.dot([*cells, channel], [*strides, total])
+
+    def _add_lanes(self, f: Function, scratch: Value, out: Value, vector: Type) -> None:
+        """The sums over the lanes: of as many vectors at once as there are lanes."""
+
+        def several(first: Int, count: int) -> None:
+            rows = [f.load(scratch, f.mul(f.add(first, row), self.lanes), vector) for row in range(count)]
+            if self.masked:
+                here = f.load(f.arguments[4], 0, vector.of("i1"))
+                rows = [f.select(here, row, constant(0, vector)) for row in rows]
+            if count == self.lanes:
+                turned = turn(f, rows)
+                while len(turned) > 1:
+                    turned = [f.binary("fadd", a, b) for a, b in zip(turned[::2], turned[1::2], strict=True)]
+                f.store(turned[0], out, first)
+                return
+            for row, value in enumerate(rows):
+                f.store(f.reduce("fadd", value, -0.0, flags="reassoc"), out, f.add(first, row))
+
+        whole = self.weights // self.lanes * self.lanes
+        f.loop(0, whole, self.lanes, lambda first, _: several(first, self.lanes))
+        f.loop(whole, self.weights, 1, lambda first, _: several(first, 1))
+
+    def _by_turning(self, f: Function) -> None:
+        image, grad, out, scratch = f.arguments[:4]
+        vector, number = Type(self.image.type.scalar, self.lanes), Type(self.image.type.scalar)
+        axes, lanes, outs = len(self.places), self.lanes, self.out_channels
+        f.loop(0, self.weights, lanes, lambda at, _: f.store(constant(0, vector), out, at))
+        columns = min(4, outs // lanes)
+        rows = max(1, self.registers // columns)
+        wide = self.channels > 1
+
+        def place(index: list[Int]) -> None:
+            start = f.dot(index, self.grad.strides[: axes - 1], self.grad.offset)
+
+            def turned(w: Int, _: list[Value]) -> None:
+                def part(o: Int, _: list[Value]) -> None:
+                    at = f.dot([w, o], [self.grad.strides[axes - 1], 1], start)
+                    vectors = [f.load(grad, f.mul(f.add(at, lane), lanes), vector) for lane in range(lanes)]
+                    if self.masked:
+                        here = f.load(f.arguments[4], 0, vector.of("i1"))
+                        vectors = [f.select(here, each, constant(0, vector)) for each in vectors]
+                    for lane, each in enumerate(turn(f, vectors)):
+                        f.store(each, scratch, f.dot([w, o], [lanes * outs, 1], lane * outs))
+
+                f.loop(0, outs, lanes, part)
+
+            f.loop(0, self.places[-1], 1, turned)
+
+            def cell(cells: list[Int]) -> None:
+                blocks(f, self.channels if wide else self.kernel[-1], rows, lambda c, m: tile(cells, c, m))
+
+            def tile(cells: list[Int], first: Int, size: int) -> None:
+                blocks(f, outs // lanes, columns, lambda o, m: sums(cells, first, size, f.mul(o, lanes), m))
+
+            def sums(cells: list[Int], first: Int, size: int, o: Int, count: int) -> None:
+                inside = list(cells) if wide else [*cells[:-1], first]
+                channel: Int = first if wide else 0
+                step = outs if wide else self.channels * outs
+                where = f.add(self._weight(f, inside, channel), o)
+                stride = self.image.strides[-1] if wide else self.image.strides[axes + len(self.kernel) - 1]
+                at = f.dot(
+                    [*index, *inside, channel], [*self.image.strides[: axes - 1], *self.image.strides[axes:]],
+                    self.image.offset,
+                )  # fmt: skip
+                slots = [f.add(where, r * step + m * lanes) for r in range(size) for m in range(count)]
+                held = [f.load(out, slot, vector) for slot in slots]
+
+                def column(w: Int, now: list[Value]) -> list[Value]:
+                    x = f.mul(f.dot([w], [self.image.strides[axes - 1]], at), lanes)
+
+                    def example(n: Int, now: list[Value]) -> list[Value]:
+                        place = f.dot([w, n], [lanes * outs, outs], o)
+                        ys = [f.load(scratch, f.add(place, m * lanes), vector) for m in range(count)]
+                        found = []
+                        for r in range(size):
+                            each = f.load(image, f.add(f.add(x, n), r * stride * lanes), number)
+                            value = f.spread(each, lanes)
+                            found += [f.fma(value, ys[m], now[r * count + m]) for m in range(count)]
+                        return found
+
+                    return f.loop(0, lanes, 1, example, now)
+
+                held = f.loop(0, self.places[-1], 1, column, held)
+                for slot, value in zip(slots, held, strict=True):
+                    f.store(value, out, slot)
+
+            nest(f, self.kernel if wide else [*self.kernel[:-1], 1], cell)
+
+        nest(f, self.places[:-1], place)
+
+
+@dataclass(frozen=True)
+class Turn:
+    """The gradient of a dense layer's output for one block, turned: ``(lane, O)``, O filled up to whole vectors.
+
+    Arguments of the function: gradient, result, and where lanes are left out, which count.
+    """
+
+    outs: int
+    grad: Operand
+    """Its stride is that of the channel."""
+    lanes: int
+    masked: bool
+
+    @property
+    def key(self) -> Hashable:
+        """Functions of the same key are the same."""
+        return self
+
+    @property
+    def width(self) -> int:
+        """The length of a row."""
+        return -(-self.outs // self.lanes) * self.lanes
+
+    def write(self, name: str) -> Function:
+        """The function."""
+        f = Function(name, [PTR] * (2 + self.masked))
+        vector = Type(self.grad.type.scalar, self.lanes)
+        zero = constant(0, vector)
+
+        def part(first: Int, count: int) -> None:
+            rows = []
+            for row in range(self.lanes):
+                at = f.mul(f.dot([f.add(first, row)], self.grad.strides, self.grad.offset), self.lanes)
+                rows.append(f.load(f.arguments[0], at, vector) if row < count else zero)
+            if self.masked:
+                here = f.load(f.arguments[2], 0, vector.of("i1"))
+                rows = [f.select(here, row, zero) if row is not zero else row for row in rows]
+            for lane, turned in enumerate(turn(f, rows)):
+                f.store(turned, f.arguments[1], f.add(first, lane * self.width))
+
+        whole = self.outs // self.lanes * self.lanes
+        f.loop(0, whole, self.lanes, lambda first, _: part(first, self.lanes))
+        if whole < self.outs:
+            part(whole, self.outs - whole)
+        return f
+
+
+@dataclass(frozen=True)
+class WeightGradient:
+    """The gradient in the weight of a dense layer: ``(I, O)``, the sum over all examples.
+
+    Arguments of the function: input, turned gradient, result, where the rows of the result begin and end (in tiles),
+    and by how many numbers the blocks of the input and of the turned gradient follow each other.
+    """
+
+    ins: int
+    outs: int
+    input: Operand
+    """Its stride is that of the channel."""
+    lanes: int
+    blocks: int
+    registers: int
+
+    @property
+    def key(self) -> Hashable:
+        """Functions of the same key are the same."""
+        return self
+
+    @property
+    def width(self) -> int:
+        """The length of a row of the turned gradient."""
+        return -(-self.outs // self.lanes) * self.lanes
+
+    @property
+    def columns(self) -> int:
+        """Vectors of the result's row at once."""
+        return min(4, self.width // self.lanes)
+
+    @property
+    def rows(self) -> int:
+        """Rows of the result at once."""
+        return min(self.ins, max(1, self.registers // self.columns))
+
+    @property
+    def rounds(self) -> int:
+        """How many tiles of rows there are."""
+        return -(-self.ins // self.rows)
+
+    def write(self, name: str) -> Function:
+        """The function."""
+        f = Function(name, [PTR, PTR, PTR, I64, I64, I64, I64])
+        source, grad, out, low, high, source_step, grad_step = f.arguments
+        vector, number = Type(self.input.type.scalar, self.lanes), Type(self.input.type.scalar)
+        f.needs.add("declare i64 @llvm.smin.i64(i64, i64)")
+
+        def tile(place: Int, _: list[Value]) -> None:
+            # The last tile begins earlier, so that it is whole: some rows are computed twice.
+            wanted = f.mul(place, self.rows)
+            text = wanted if isinstance(wanted, int) else wanted.text
+            first = f.value(f"call i64 @llvm.smin.i64(i64 {text}, i64 {self.ins - self.rows})", I64)
+            for start, stop, count in pieces(self.width // self.lanes, self.columns):
+                f.loop(start, stop, count, lambda o, _, count=count: part(first, f.mul(o, self.lanes), count))  # type: ignore[misc]
+
+        def part(first: Int, o: Int, count: int) -> None:
+            zeros = [constant(0, vector)] * (self.rows * count)
+            start = f.mul(f.dot([first], self.input.strides, self.input.offset), self.lanes)
+
+            def block(number_of: Int, now: list[Value]) -> list[Value]:
+                xs = f.add(start, f.mul(number_of, source_step))
+                ys = f.add(o, f.mul(number_of, grad_step))
+
+                def example(n: Int, now: list[Value]) -> list[Value]:
+                    at = f.add(ys, f.mul(n, self.width))
+                    right = [f.load(grad, f.add(at, m * self.lanes), vector) for m in range(count)]
+                    found = []
+                    for r in range(self.rows):
+                        one = f.load(source, f.add(f.add(xs, n), r * self.input.strides[0] * self.lanes), number)
+                        value = f.spread(one, self.lanes)
+                        found += [f.fma(value, right[m], now[r * count + m]) for m in range(count)]
+                    return found
+
+                return f.loop(0, self.lanes, 1, example, now)
+
+            sums = f.loop(0, self.blocks, 1, block, zeros)
+            for r in range(self.rows):
+                for m in range(count):
+                    at = f.add(f.mul(f.add(first, r), self.outs), f.add(o, m * self.lanes))
+                    store_inside(f, sums[r * count + m], out, at, o, m * self.lanes, self.outs)
+
+        f.loop(low, high, 1, tile)
+        return f
+
+
+def store_inside(f: Function, value: Value, base: Value, at: Int, first: Int, more: int, length: int) -> None:
+    """Store a vector, but not the lanes that lie behind the end of a row."""
+    lanes = value.type.lanes
+    if length % lanes == 0:
+        f.store(value, base, at)
+        return
+    whole = length // lanes * lanes
+    left = [lane < length - whole for lane in range(lanes)]
+
+    def some() -> None:
+        mask = "<" + ", ".join(f"i1 {str(each).lower()}" for each in left) + ">"
+        f.needs.add(f"declare void @llvm.masked.store.{value.type.suffix}.p0({value.type}, ptr, i32, <{lanes} x i1>)")
+        place = f.at(base, at, value.type.scalar)
+        f.line(f"call void @llvm.masked.store.{value.type.suffix}.p0({value}, {place}, i32 4, <{lanes} x i1> {mask})")
+
+    column = f.add(first, more)
+    if isinstance(column, int):
+        if column < whole:
+            f.store(value, base, at)
+        else:
+            some()
+        return
+    inside = f.value(f"icmp slt i64 {column.text}, {whole}", Type("i1"))
+    f.when(inside, lambda: f.store(value, base, at))
+    f.when(f.value(f"xor i1 {inside.text}, true", Type("i1")), some)

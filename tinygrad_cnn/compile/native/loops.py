@@ -1,0 +1,383 @@
+"""Loops: the one form that most kernels have.
+
+A loop runs over the places of an array. At each place a **head** may compute a number from many others (a convolution,
+a product, a pool); then **members** follow, element-wise work whose values stay in registers from one member to the
+next. A member stores its value, or adds it up over some of the axes.
+
+The axes that sums leave over are the *outer* ones, the others the *inner* ones. Several places are computed at once, as
+a **tile**: some along the last inner axis times some along the last outer axis. What does not depend on the inner axes,
+such as the bias of a channel, is read once for all of them.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Hashable, Iterator, Sequence
+from dataclasses import dataclass
+
+from ...graph import Node
+from ...ops.base import Full
+from ...ops.shape import BroadcastTo
+from .ir import I64, PTR, SCALARS, SIZES, Function, Int, Type, Value, constant
+from .numbers import apply
+
+
+@dataclass(frozen=True)
+class Operand:
+    """How a loop reaches an array."""
+
+    pointer: int
+    """Which argument of the kernel."""
+    offset: int
+    strides: tuple[int, ...]
+    """For each axis of the loop; 0 where the same number serves all places."""
+    type: Type
+    """What is read or written at once."""
+
+    @property
+    def type_size(self) -> int:
+        """Bytes of one number."""
+        return SIZES[self.type.scalar]
+
+    def at(self, f: Function, index: Sequence[Int]) -> Int:
+        """Where the number of a place lies, counted in single numbers."""
+        return f.mul(f.dot(index, self.strides, self.offset), self.type.lanes)
+
+    def load(self, f: Function, index: Sequence[Int], lanes: int) -> Value:
+        """The number of a place, in every lane."""
+        value = f.load(f.arguments[self.pointer], self.at(f, index), self.type)
+        return value if value.type.lanes == lanes else f.spread(value, lanes)
+
+
+@dataclass(frozen=True)
+class Earlier:
+    """The value of an earlier member, or of the head (-1), at the same place."""
+
+    member: int
+
+
+@dataclass(frozen=True)
+class Total:
+    """A member's values added up."""
+
+    scale: float
+    """What the sum is multiplied by."""
+    over_lanes: bool
+    """Whether the lanes are added up too."""
+
+
+@dataclass(frozen=True)
+class Member:
+    """Element-wise work at each place."""
+
+    body: tuple[Node, ...]
+    """The last is the result; without any, the only source is."""
+    parameters: tuple[Node, ...]
+    sources: tuple[Operand | Earlier, ...]
+    """What the parameters stand for."""
+    out: Operand | None
+    """Where the result goes; for a sum its strides on the inner axes are 0."""
+    total: Total | None = None
+
+    @property
+    def key(self) -> Hashable:
+        """What two members that are written alike have in common."""
+        place = {node: index for index, node in enumerate((*self.parameters, *self.body))}
+        body = tuple(
+            [(what(node.op), node.spec.dtype.name, *[place[each] for each in node.inputs]) for node in self.body]
+        )
+        return body, self.sources, self.out, self.total
+
+
+def what(op: object) -> Hashable:
+    """An operation without the shape that it gives."""
+    if isinstance(op, Full):
+        return "full", op.value, op.dtype.name
+    return "broadcast_to" if isinstance(op, BroadcastTo) else op
+
+
+Tile = tuple[int, int]
+
+
+class Head:
+    """What computes a number from many others, for a tile of places."""
+
+    key: Hashable
+
+    def values(self, f: Function, index: Sequence[Int], inner: int, outer: int, tile: Tile) -> list[Value]:
+        """The values at ``index`` and, from there, at ``tile`` places along the axes ``inner`` and ``outer``.
+
+        An axis of -1 does not exist. The places of the outer axis follow each other in the result.
+        """
+        raise NotImplementedError
+
+    def write(self, loop: Loop, name: str) -> Function:
+        """The function of a loop with this head."""
+        return Writer(loop, name).write()
+
+
+@dataclass(frozen=True)
+class Loop:
+    """A kernel that runs over the places of an array."""
+
+    space: tuple[int, ...]
+    outer: tuple[int, ...]
+    """Axes that are kept by sums, the slowest first."""
+    tile: Tile
+    """The most places at once along the last inner and the last outer axis."""
+    lanes: int
+    pointers: int
+    head: Head | None
+    members: tuple[Member, ...]
+    masked: bool = False
+    """Whether sums over lanes leave some out: the argument behind the others says which."""
+    shared: bool = False
+    """Whether the only axis runs between two numbers, which are the last arguments."""
+
+    @property
+    def key(self) -> Hashable:
+        """Loops of the same key are the same function."""
+        head = None if self.head is None else self.head.key
+        members = tuple([each.key for each in self.members])
+        return self.space, self.outer, self.tile, self.lanes, self.pointers, head, members, self.masked, self.shared
+
+    def write(self, name: str) -> Function:
+        """The function: it takes a pointer to each array."""
+        return Writer(self, name).write() if self.head is None else self.head.write(self, name)
+
+
+def pieces(length: int, most: int) -> Iterator[tuple[int, int, int]]:
+    """An axis cut into tiles of nearly equal length, at most so long: where those of a length start, stop, the length.
+
+    >>> list(pieces(14, 4))
+    [(0, 8, 4), (8, 14, 3)]
+    """
+    count = -(-length // most)
+    short, longer = divmod(length, count)
+    if longer:
+        yield 0, longer * (short + 1), short + 1
+    if longer < count:
+        yield longer * (short + 1), length, short
+
+
+class Writer:
+    """Writes a loop as a function."""
+
+    def __init__(self, loop: Loop, name: str) -> None:
+        self.loop = loop
+        self.f = Function(name, [PTR] * (loop.pointers + loop.masked) + [I64] * (2 * loop.shared))
+        self.inner = [axis for axis in range(len(loop.space)) if axis not in loop.outer]
+        self.index: list[Int] = [0] * len(loop.space)
+        self.sums = [member for member in loop.members if member.total is not None]
+        self.by_rows = loop.head is not None and bool(self.inner)
+        self.totals: list[Value] = []
+        """Where sums are held, by rows."""
+
+    def write(self) -> Function:
+        """The function."""
+        if self.by_rows:
+            self._by_rows()
+        else:
+            self._outer(list(self.loop.outer))
+        return self.f
+
+    def _by_rows(self) -> None:
+        """With a head: all channels of a row of places, then the next row, so that what the head reads is near.
+
+        Sums wait in memory, for the head needs all registers.
+        """
+        self._clear()
+
+        def rows(axes: list[int]) -> None:
+            if axes:
+                self._along(axes[0], 1, lambda _, __: rows(axes[1:]), [])
+            else:
+                self._outer(list(self.loop.outer))
+
+        rows(self.inner[:-1])
+        self._finish_sums()
+
+    def _clear(self) -> None:
+        """Memory for the sums, zero at first."""
+        count = math.prod([self.loop.space[axis] for axis in self.loop.outer])
+        for member in self.sums:
+            kind = Type(scalar_of(member), self.loop.lanes)
+            room = self.f.room(kind, count)
+
+            def clear(at: Int, _: list[Value], room: Value = room, kind: Type = kind) -> None:
+                self.f.store(constant(0, kind), room, self.f.mul(at, self.loop.lanes))
+
+            self.f.loop(0, count, 1, clear)
+            self.totals.append(room)
+
+    def _finish_sums(self) -> None:
+        """Store the sums that have waited in memory."""
+        for axis in self.inner:
+            self.index[axis] = 0
+        for member, room in zip(self.sums, self.totals, strict=True):
+            self._finish_all(member, room, list(self.loop.outer))
+
+    def _finish_all(self, member: Member, room: Value, axes: list[int]) -> None:
+        if axes:
+            self._along(axes[0], 1, lambda _, __: self._finish_all(member, room, axes[1:]), [])
+            return
+        kind = Type(scalar_of(member), self.loop.lanes)
+        self._finish(member, self.f.load(room, self._total(0), kind), 0)
+
+    def _total(self, column: int) -> Int:
+        """Where the sum for the places of the outer axes lies."""
+        sizes = [self.loop.space[axis] for axis in self.loop.outer]
+        strides = [math.prod(sizes[place + 1 :]) * self.loop.lanes for place in range(len(sizes))]
+        return self.f.dot([self.index[axis] for axis in self.loop.outer], strides, column * self.loop.lanes)
+
+    def _along(
+        self, axis: int, most: int, body: Callable[[int, list[Value]], list[Value] | None], carried: list[Value]
+    ) -> list[Value]:
+        """Run ``body(how many places at once, carried)`` for all places of an axis."""
+        for start, stop, size in pieces(self.loop.space[axis], most):
+
+            def step(index: Int, now: list[Value], size: int = size) -> list[Value] | None:
+                self.index[axis] = index
+                return body(size, now)
+
+            carried = self.f.loop(start, stop, size, step, carried)
+        return carried
+
+    def _outer(self, axes: list[int]) -> None:
+        if self.loop.shared:
+
+            def step(index: Int, _: list[Value]) -> None:
+                self.index[0] = index
+                self._tile(1)
+
+            low, high = self.f.arguments[-2:]
+            self.f.loop(low, high, 1, step)
+        elif not axes:
+            self._tile(1)
+        elif len(axes) == 1:
+            self._along(axes[0], self.loop.tile[1], lambda size, _: self._tile(size), [])
+        else:
+            self._along(axes[0], 1, lambda _, __: self._outer(axes[1:]), [])
+
+    def _tile(self, columns: int) -> None:
+        """Everything for some places of the outer axes: what they share is read, all inner places are run, sums end."""
+        self.columns = columns
+        for axis in self.inner[-1:] if self.by_rows else self.inner:
+            self.index[axis] = 0
+        self._share(columns)
+        zeros = [constant(0, Type(scalar_of(member), self.loop.lanes)) for member in self.sums for _ in range(columns)]
+        if self.by_rows:
+            self._along(self.inner[-1], self.loop.tile[0], self._places, [])
+            return
+        totals = self._run_inner(list(self.inner), zeros)
+        for axis in self.inner:
+            self.index[axis] = 0
+        for number, member in enumerate(self.sums):
+            for column in range(columns):
+                self._finish(member, totals[number * columns + column], column)
+
+    def _share(self, columns: int) -> None:
+        """Read what does not depend on the inner axes."""
+        self.shared: dict[tuple[Operand, int], Value] = {}
+        for member in self.loop.members:
+            for source in member.sources:
+                if isinstance(source, Operand) and self.inner and not any(source.strides[axis] for axis in self.inner):
+                    for column in range(columns):
+                        if (source, column) not in self.shared:
+                            self.shared[source, column] = source.load(self.f, self._place(0, column), self.loop.lanes)
+
+    def _run_inner(self, axes: list[int], totals: list[Value]) -> list[Value]:
+        if not axes:
+            return self._places(1, totals)
+        if len(axes) == 1:
+            return self._along(axes[0], self.loop.tile[0], self._places, totals)
+        return self._along(axes[0], 1, lambda _, now: self._run_inner(axes[1:], now), totals)
+
+    def _place(self, row: int, column: int) -> list[Int]:
+        index = list(self.index)
+        if self.inner:
+            index[self.inner[-1]] = self.f.add(index[self.inner[-1]], row)
+        if self.loop.outer:
+            index[self.loop.outer[-1]] = self.f.add(index[self.loop.outer[-1]], column)
+        return index
+
+    def _heads(self, rows: int) -> list[Value]:
+        """The head's values at the places of one tile."""
+        if self.loop.head is None:
+            return []
+        inner = self.inner[-1] if self.inner else -1
+        outer = self.loop.outer[-1] if self.loop.outer else -1
+        return self.loop.head.values(self.f, list(self.index), inner, outer, (rows, self.columns))
+
+    def _places(self, rows: int, totals: list[Value]) -> list[Value]:
+        """The places of one tile."""
+        f, loop, totals = self.f, self.loop, list(totals)
+        heads = self._heads(rows)
+        for row in range(rows):
+            for column in range(self.columns):
+                index = self._place(row, column)
+                loaded: dict[Operand, Value] = {}
+                values: list[Value] = []
+                for member in loop.members:
+                    inputs = []
+                    for source in member.sources:
+                        if isinstance(source, Earlier):
+                            place = row * self.columns + column
+                            inputs.append(heads[place] if source.member < 0 else values[source.member])
+                        elif (source, column) in self.shared:
+                            inputs.append(self.shared[source, column])
+                        else:
+                            if source not in loaded:
+                                loaded[source] = source.load(f, index, loop.lanes)
+                            inputs.append(loaded[source])
+                    value = evaluate(f, member, inputs, loop.lanes)
+                    values.append(value)
+                    if member.total is not None:
+                        slot = self.sums.index(member) * self.columns + column
+                        if self.by_rows:
+                            at = self._total(column)
+                            total = self.totals[self.sums.index(member)]
+                            f.store(f.binary("fadd", f.load(total, at, value.type), value), total, at)
+                        else:
+                            totals[slot] = f.binary("fadd", totals[slot], value)
+                    elif member.out is not None:
+                        f.store(value, f.arguments[member.out.pointer], member.out.at(f, index))
+        return totals
+
+    def _finish(self, member: Member, total: Value, column: int) -> None:
+        f = self.f
+        assert member.total is not None
+        assert member.out is not None
+        if member.total.over_lanes and self.loop.lanes > 1:
+            if self.loop.masked:
+                here = f.load(f.arguments[-1], 0, Type("i1", self.loop.lanes))
+                total = f.select(here, total, constant(0, total.type))
+            total = f.reduce("fadd", total, -0.0, flags="reassoc")
+        if member.total.scale != 1:
+            total = f.binary("fmul", total, constant(member.total.scale, total.type))
+        f.store(total, f.arguments[member.out.pointer], member.out.at(f, self._place(0, column)))
+
+
+def scalar_of(member: Member) -> str:
+    """The type of a member's numbers."""
+    assert member.out is not None
+    return member.out.type.scalar
+
+
+def evaluate(f: Function, member: Member, inputs: Sequence[Value], lanes: int) -> Value:
+    """A member's result from the values of its parameters."""
+    if not member.body:
+        return inputs[0]
+    values: dict[Node, Value] = dict(zip(member.parameters, inputs, strict=True))
+    for node in member.body:
+        values[node] = compute(f, node, [values[each] for each in node.inputs], lanes)
+    return values[member.body[-1]]
+
+
+def compute(f: Function, node: Node, inputs: Sequence[Value], lanes: int) -> Value:
+    """One element-wise node."""
+    if isinstance(node.op, BroadcastTo):
+        return inputs[0]
+    if isinstance(node.op, Full):
+        return constant(node.op.value, Type(SCALARS[node.spec.dtype.name], lanes))
+    return apply(f, node.op, list(inputs), node.spec.dtype)

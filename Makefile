@@ -21,9 +21,9 @@ help:  ## list the commands
 train: $(call installed,train)  ## set up, and train LeNet-5 on real digits; options: make train ARGS="--epochs 3"
 	$(BIN)/python -m tinygrad_cnn train lenet $(ARGS)
 
-test: $(call installed,test)  ## set up, and run the whole suite: on the CPU, then on the strict stand-in for a GPU
-	$(BIN)/python -m pytest $(ARGS)
-	$(BIN)/python -m pytest tests --device strict $(ARGS)
+test: $(call installed,test)  ## set up, and run the whole suite on all cores: on the CPU, then on the strict stand-in for a GPU
+	$(BIN)/python -m pytest -n auto $(ARGS)
+	$(BIN)/python -m pytest -n auto tests --device strict $(ARGS)
 
 lint: $(call installed,lint)  ## style, formatting and types
 	$(BIN)/ruff check .

@@ -26,7 +26,7 @@ nitpick_ignore_regex = [
     # Names of types in annotations
     (
         r"py:class",
-        r"Array|Change|CodeType|Dims|Graph|Level|Plan|ReferenceType|Report|Role|Scheme|TensorLike"
+        r"Array|Change|CodeType|Dims|Graph|Level|NativePlan|Plan|ReferenceType|Report|Role|Scheme|TensorLike"
         r"|tinygrad_cnn\.(checkpoint\.F|draw\.(Traced|WithGraph|dot\.Style|scene\.Wish))",
     ),
     (r"py:data", r".*"),  # constants have no page

@@ -12,7 +12,7 @@ import pytest
 
 import tinygrad_cnn as tg
 from tinygrad_cnn import nn
-from tinygrad_cnn.compile.native import NativePlan, runtime
+from tinygrad_cnn.compile.native import NativePlan, machine
 from tinygrad_cnn.errors import PositionError
 from tinygrad_cnn.extras import MissingPackageError
 
@@ -20,7 +20,7 @@ from .nets import NETS, OPTIMIZERS, Task
 
 executor = importlib.import_module("tinygrad_cnn.compile.native.executor")
 
-pytestmark = pytest.mark.skipif(bool(runtime.why_not()), reason=runtime.why_not() or "native code can run")
+pytestmark = pytest.mark.skipif(bool(machine.why_not()), reason=machine.why_not() or "native code can run")
 TOLERANCE = {"float64": {"rtol": 1e-9, "atol": 1e-9}, "float32": {"rtol": 1e-3, "atol": 2e-4}}
 
 
@@ -60,6 +60,18 @@ def test_steps(net: str, dtype: str, batch: int) -> None:
     assert isinstance(step.plan, NativePlan)
     np.testing.assert_allclose(found, expected, **TOLERANCE[dtype])
     compare(compiled, eager, dtype)
+
+
+def test_a_constant_as_long_as_a_vector_is_not_a_batch() -> None:
+    weight = tg.Tensor(np.zeros((16, 16), "float32"), requires_grad=True)
+
+    def step(x: tg.Tensor) -> tg.Tensor:
+        weight.sum().backward()
+        return x * 2
+
+    assert native(step)(tg.Tensor(np.ones((33, 4), "float32"))).shape == (33, 4)
+    assert weight.grad is not None
+    assert weight.grad.shape == (16, 16)
 
 
 @pytest.mark.parametrize("optimizer", OPTIMIZERS)

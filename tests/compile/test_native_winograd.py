@@ -164,7 +164,7 @@ def test_few_places_or_channels_are_computed_directly(channels, size):
 
 @pytest.mark.parametrize("batch", [16, 33])
 def test_with_the_registers_of_a_smaller_processor(batch, monkeypatch):
-    monkeypatch.setattr(executor.runtime, "host_features", lambda: "")
+    monkeypatch.setattr(executor, "host_features", lambda: "")
     names, pairs = in_both(
         lambda: nn.Conv2d(16, 24, 3, padding=1), gradients, images(batch, 16, 8, 8), images(batch, 24, 8, 8, seed=1)
     )

@@ -166,7 +166,7 @@ class Compiled:
 def _check_native() -> None:
     """Raise where native code cannot run."""
     require("compile", "llvmlite.binding", "llvmlite", "fast")
-    from .native.runtime import why_not
+    from .native.machine import why_not
 
     if reason := why_not():
         raise ArgumentError("compile", "native code cannot run here", got=reason, fix='take executor="numpy"')

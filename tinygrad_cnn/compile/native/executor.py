@@ -32,6 +32,8 @@ from ..split import NotSplitError, Part, batch_size, part_of
 from . import runtime
 from .ir import I64, PTR, Function, Type, Value, module
 from .lanes import PARTIAL, Buffer, NotLanesError, View
+from .machine import Binary, host_features
+from .meeting import BARRIER
 from .planner import Planner
 from .steps import Layout, LoopStep, Step, WholeStep
 
@@ -61,7 +63,7 @@ class NativePlan:
         self.graph = optimise(traced)
         self.macs = sum(count_macs(node) for node in traced.nodes)
         """Multiply-adds of one run."""
-        wide = "+avx512f" in runtime.host_features() if cpu is None else "avx512" in cpu
+        wide = "+avx512f" in host_features() if cpu is None else "avx512" in cpu
         self.cpu, self.width = cpu, 512 if wide else 256
         self.checked = checked
         self.total = batch_size(self.graph)
@@ -219,14 +221,14 @@ class NativePlan:
             written.append(inner)
             chosen = main.value(f"icmp eq {segment}, {number}", Type("i1"))
             main.when(chosen, lambda inner=inner: main.run(inner.name, arena, thread))  # type: ignore[misc]
-        return module([*written, main], self.width, runtime.BARRIER)
+        return module([*written, main], self.width, BARRIER)
 
     def profile(self, repeats: int) -> list[float | None]:
         """The best time of each step, in seconds, on one thread; ``None`` for those that change states.
 
         They run on whatever numbers the memory holds.
         """
-        binary = runtime.Binary(self._module([[[step]] if step.kernel is not None else [] for step in self.steps]))
+        binary = Binary(self._module([[[step]] if step.kernel is not None else [] for step in self.steps]))
         call = runtime.prepare(binary.address("step"), self.arena, 1)
         times: list[float | None] = []
         for number, step in enumerate(self.steps):
@@ -306,7 +308,7 @@ class NativePlan:
     # Running
 
     def _bind(self) -> None:
-        self.binary = runtime.Binary(self.text, self.cpu)
+        self.binary = Binary(self.text, self.cpu)
         self.arena = runtime.Arena(self.nbytes)
         memory = self.arena.memory
         self._call_segment = runtime.prepare(self.binary.address("step"), self.arena, self.threads)
@@ -350,12 +352,13 @@ class NativePlan:
         steps = (self.layout.block_bytes, *strides, *([size] if view.lanes else []))
         return as_strided(rest[view.offset * lanes :], shape, steps)
 
-    def _examples(self, node: Node) -> np.ndarray:
-        """A copy of a node's array as the graph has it, for the whole batch."""
+    def _examples(self, node: Node, axis: int | None) -> np.ndarray:
+        """A copy of a node's array as the graph has it, for the whole batch, whose axis this is."""
         if isinstance(node.op, Full):
-            shape = tuple([self.total if n == self.lanes else n for n in node.op.shape])
+            shape = list(node.op.shape)
+            if axis is not None:
+                shape[axis] = self.total
             return np.full(shape, node.op.value, node.op.dtype)
-        axis = self.planner.axes[node]
         array = self._array(node)
         if axis is None:
             return np.array(array)
@@ -452,11 +455,14 @@ class NativePlan:
             for node in self.planner.order:
                 if isinstance(node.op, kind):
                     with _blaming(node):
-                        node.op.forward(np, *[self._examples(each) for each in node.inputs])
+                        node.op.forward(np, *[self._examples(each, self.planner.axes[node]) for each in node.inputs])
 
     def result(self, position: int) -> np.ndarray:
         """A copy of one result."""
-        return self._examples(self.part.graph.results[position])
+        node = self.part.graph.results[position]
+        return self._examples(
+            node, self.part.results[position] if isinstance(node.op, Full) else self.planner.axes[node]
+        )
 
     def commit(self) -> None:
         """Change the states. Nothing of this can fail, and Ctrl-C waits until it is done."""
@@ -487,7 +493,7 @@ class NativePlan:
             return []
 
         def copy() -> None:
-            values = [self._examples(result) for _, result in pairs]
+            values = [self._examples(result, self.planner.axes.get(result)) for _, result in pairs]
             for (state, _), value in zip(pairs, values, strict=True):
                 np.copyto(state, value)
 

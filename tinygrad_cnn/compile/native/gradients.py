@@ -109,65 +109,80 @@ class KernelGradient:
             self._by_turning(f)
         return f
 
-    def _tile(self) -> tuple[int, int]:
-        columns = 4 if self.out_channels % 4 == 0 else min(self.out_channels, 6)
-        return max(1, self.registers // columns), columns
-
     def _by_lanes(self, f: Function) -> None:
         image, grad, out, scratch = f.arguments[:4]
-        vector = Type(self.image.type.scalar, self.lanes)
-        total = self.out_channels * self.groups
+        vector, axes, lanes = Type(self.image.type.scalar, self.lanes), len(self.places), self.lanes
+        step, between = self.grad.strides[axes - 1], self.grad.strides[-1]
         zero = constant(0, vector)
-        f.loop(0, self.weights, 1, lambda number, _: f.store(zero, scratch, f.mul(number, self.lanes)))
-        axes = len(self.places)
-        rows, columns = self._tile()
-        wide = self.channels > 1  # several channels, or several cells of the kernel, at once
+        f.loop(0, self.weights, 1, lambda number, _: f.store(zero, scratch, f.mul(number, lanes)))
 
         def place(index: list[Int]) -> None:
-            before = [*self.kernel] if wide else [*self.kernel[:-1], 1]
+            start = f.dot(index, self.grad.strides[: axes - 1], self.grad.offset)
 
-            def cell(where: list[Int]) -> None:
-                group, *cells = where
-                blocks(f, self.channels if wide else self.kernel[-1], rows, lambda c, m: tile(group, cells, c, m))
+            def products(tile: _Tile, w: Int, now: list[Value]) -> list[Value]:
+                x = tile.image(w)
+                y = f.dot([w, tile.group, tile.out], [step, self.out_channels * between, between], start)
+                xs = [f.load(image, f.mul(f.add(x, r * tile.apart), lanes), vector) for r in range(tile.rows)]
+                ys = [f.load(grad, f.mul(f.add(y, m * between), lanes), vector) for m in range(tile.columns)]
+                return [f.fma(x, y, now[r * tile.columns + m]) for r, x in enumerate(xs) for m, y in enumerate(ys)]
 
-            def tile(group: Int, cells: list[Int], first: Int, size: int) -> None:
-                blocks(f, self.out_channels, columns, lambda o, m: sums(group, cells, first, size, o, m))
-
-            def sums(group: Int, cells: list[Int], first: Int, size: int, o: Int, count: int) -> None:
-                inside = list(cells) if wide else [*cells[:-1], first]
-                channel: Int = first if wide else 0
-                step = total if wide else self.channels * total
-                where = f.add(self._weight(f, inside, channel), f.add(f.mul(group, self.out_channels), o))
-                stride = self.image.strides[-1] if wide else self.image.strides[axes + len(self.kernel) - 1]
-                at = f.dot(
-                    [*index, *inside, f.add(f.mul(group, self.channels), channel)],
-                    [*self.image.strides[: axes - 1], *self.image.strides[axes:]], self.image.offset,
-                )  # fmt: skip
-                to = f.dot(
-                    [*index, f.add(f.mul(group, self.out_channels), o)],
-                    [*self.grad.strides[: axes - 1], self.grad.strides[-1]], self.grad.offset,
-                )  # fmt: skip
-                slots = [f.mul(f.add(where, r * step + m), self.lanes) for r in range(size) for m in range(count)]
-                held = [f.load(scratch, slot, vector) for slot in slots]
-
-                def column(w: Int, now: list[Value]) -> list[Value]:
-                    x = f.dot([w], [self.image.strides[axes - 1]], at)
-                    y = f.dot([w], [self.grad.strides[axes - 1]], to)
-                    xs = [f.load(image, f.mul(f.add(x, r * stride), self.lanes), vector) for r in range(size)]
-                    ys = [
-                        f.load(grad, f.mul(f.add(y, m * self.grad.strides[-1]), self.lanes), vector)
-                        for m in range(count)
-                    ]
-                    return [f.fma(xs[r], ys[m], now[r * count + m]) for r in range(size) for m in range(count)]
-
-                held = f.loop(0, self.places[-1], 1, column, held)
-                for slot, value in zip(slots, held, strict=True):
-                    f.store(value, scratch, slot)
-
-            nest(f, [self.groups, *before], cell)
+            columns = 4 if self.out_channels % 4 == 0 else min(self.out_channels, 6)
+            self._along_row(f, index, columns, 1, (scratch, lanes), products)
 
         nest(f, self.places[:-1], place)
         self._add_lanes(f, scratch, out, vector)
+
+    def _along_row(
+        self, f: Function, index: list[Int], columns: int, width: int, sums: tuple[Value, int],
+        products: Callable[[_Tile, Int, list[Value]], list[Value]],
+    ) -> None:  # fmt: skip
+        """Add the products of one row of places to all sums, a tile of sums at a time, which is in registers meanwhile.
+
+        Args:
+            f: what is written.
+            index: which row.
+            columns: how many values of ``width`` channels of the result each a tile has.
+            width: see there.
+            sums: where they lie, and how many numbers apart.
+            products: adds those of one place to the sums of a tile.
+        """
+        base, apart = sums
+        axes, total = len(self.places), self.out_channels * self.groups
+        vector = Type(self.image.type.scalar, self.lanes)
+        wide = self.channels > 1  # several channels, or several cells of the kernel, at once
+        rows = max(1, self.registers // columns)
+
+        def cell(where: list[Int]) -> None:
+            group, *cells = where
+
+            def tile(first: Int, size: int) -> None:
+                inside = list(cells) if wide else [*cells[:-1], first]
+                channel: Int = first if wide else 0
+                place = [*index, *inside, f.add(f.mul(group, self.channels), channel)]
+                at = f.dot(place, [*self.image.strides[: axes - 1], *self.image.strides[axes:]], self.image.offset)
+                weight = f.add(self._weight(f, inside, channel), f.mul(group, self.out_channels))
+
+                def part(number: Int, count: int) -> None:
+                    out = f.mul(number, width)
+                    between = total if wide else self.channels * total
+                    first = f.add(weight, out)
+                    slots = [
+                        f.mul(f.add(first, r * between + m * width), apart) for r in range(size) for m in range(count)
+                    ]
+                    stride = self.image.strides[-1] if wide else self.image.strides[axes + len(self.kernel) - 1]
+                    one = _Tile(
+                        group, out, size, count, stride, lambda w: f.add(at, f.mul(w, self.image.strides[axes - 1]))
+                    )
+                    held = [f.load(base, slot, vector) for slot in slots]
+                    held = f.loop(0, self.places[-1], 1, lambda w, now: products(one, w, now), held)
+                    for slot, value in zip(slots, held, strict=True):
+                        f.store(value, base, slot)
+
+                blocks(f, self.out_channels // width, columns, part)
+
+            blocks(f, self.channels if wide else self.kernel[-1], rows, tile)
+
+        nest(f, [self.groups, *(self.kernel if wide else [*self.kernel[:-1], 1])], cell)
 
     def _weight(self, f: Function, cells: Sequence[Int], channel: Int) -> Int:
         """The number of the weight of a cell and a channel, and the first channel of the result."""
@@ -201,68 +216,55 @@ class KernelGradient:
         vector, number = Type(self.image.type.scalar, self.lanes), Type(self.image.type.scalar)
         axes, lanes, outs = len(self.places), self.lanes, self.out_channels
         f.loop(0, self.weights, lanes, lambda at, _: f.store(constant(0, vector), out, at))
-        columns = min(4, outs // lanes)
-        rows = max(1, self.registers // columns)
-        wide = self.channels > 1
 
         def place(index: list[Int]) -> None:
             start = f.dot(index, self.grad.strides[: axes - 1], self.grad.offset)
 
-            def turned(w: Int, _: list[Value]) -> None:
-                def part(o: Int, _: list[Value]) -> None:
-                    at = f.dot([w, o], [self.grad.strides[axes - 1], 1], start)
-                    vectors = [f.load(grad, f.mul(f.add(at, lane), lanes), vector) for lane in range(lanes)]
-                    if self.masked:
-                        here = f.load(f.arguments[4], 0, vector.of("i1"))
-                        vectors = [f.select(here, each, constant(0, vector)) for each in vectors]
-                    for lane, each in enumerate(turn(f, vectors)):
-                        f.store(each, scratch, f.dot([w, o], [lanes * outs, 1], lane * outs))
+            def turned(where: list[Int]) -> None:
+                w, part = where
+                at = f.dot([w, part], [self.grad.strides[axes - 1], lanes], start)
+                vectors = [f.load(grad, f.mul(f.add(at, lane), lanes), vector) for lane in range(lanes)]
+                if self.masked:
+                    here = f.load(f.arguments[4], 0, vector.of("i1"))
+                    vectors = [f.select(here, each, constant(0, vector)) for each in vectors]
+                for lane, each in enumerate(turn(f, vectors)):
+                    f.store(each, scratch, f.dot([w, part], [lanes * outs, lanes], lane * outs))
 
-                f.loop(0, outs, lanes, part)
+            nest(f, [self.places[-1], outs // lanes], turned)
 
-            f.loop(0, self.places[-1], 1, turned)
+            def products(tile: _Tile, w: Int, now: list[Value]) -> list[Value]:
+                x = f.mul(tile.image(w), lanes)
 
-            def cell(cells: list[Int]) -> None:
-                blocks(f, self.channels if wide else self.kernel[-1], rows, lambda c, m: tile(cells, c, m))
+                def example(n: Int, now: list[Value]) -> list[Value]:
+                    at = f.dot([w, n], [lanes * outs, outs], tile.out)
+                    ys = [f.load(scratch, f.add(at, m * lanes), vector) for m in range(tile.columns)]
+                    found = []
+                    for r in range(tile.rows):
+                        each = f.load(image, f.add(f.add(x, n), r * tile.apart * lanes), number)
+                        value = f.spread(each, lanes)
+                        found += [f.fma(value, y, now[r * tile.columns + m]) for m, y in enumerate(ys)]
+                    return found
 
-            def tile(cells: list[Int], first: Int, size: int) -> None:
-                blocks(f, outs // lanes, columns, lambda o, m: sums(cells, first, size, f.mul(o, lanes), m))
+                return f.loop(0, lanes, 1, example, now)
 
-            def sums(cells: list[Int], first: Int, size: int, o: Int, count: int) -> None:
-                inside = list(cells) if wide else [*cells[:-1], first]
-                channel: Int = first if wide else 0
-                step = outs if wide else self.channels * outs
-                where = f.add(self._weight(f, inside, channel), o)
-                stride = self.image.strides[-1] if wide else self.image.strides[axes + len(self.kernel) - 1]
-                at = f.dot(
-                    [*index, *inside, channel], [*self.image.strides[: axes - 1], *self.image.strides[axes:]],
-                    self.image.offset,
-                )  # fmt: skip
-                slots = [f.add(where, r * step + m * lanes) for r in range(size) for m in range(count)]
-                held = [f.load(out, slot, vector) for slot in slots]
-
-                def column(w: Int, now: list[Value]) -> list[Value]:
-                    x = f.mul(f.dot([w], [self.image.strides[axes - 1]], at), lanes)
-
-                    def example(n: Int, now: list[Value]) -> list[Value]:
-                        place = f.dot([w, n], [lanes * outs, outs], o)
-                        ys = [f.load(scratch, f.add(place, m * lanes), vector) for m in range(count)]
-                        found = []
-                        for r in range(size):
-                            each = f.load(image, f.add(f.add(x, n), r * stride * lanes), number)
-                            value = f.spread(each, lanes)
-                            found += [f.fma(value, ys[m], now[r * count + m]) for m in range(count)]
-                        return found
-
-                    return f.loop(0, lanes, 1, example, now)
-
-                held = f.loop(0, self.places[-1], 1, column, held)
-                for slot, value in zip(slots, held, strict=True):
-                    f.store(value, out, slot)
-
-            nest(f, self.kernel if wide else [*self.kernel[:-1], 1], cell)
+            self._along_row(f, index, min(4, outs // lanes), lanes, (out, 1), products)
 
         nest(f, self.places[:-1], place)
+
+
+@dataclass(frozen=True)
+class _Tile:
+    """Sums for some numbers of the image and some channels of the result."""
+
+    group: Int
+    out: Int
+    """The first channel of the result."""
+    rows: int
+    columns: int
+    apart: int
+    """How far the numbers of the image lie apart."""
+    image: Callable[[Int], Int]
+    """Where they lie, for each place of the row."""
 
 
 @dataclass(frozen=True)

@@ -80,16 +80,15 @@ class Function:
         name: without the ``@``.
         arguments: their types; :attr:`arguments` are the values.
         exported: whether it can be found by name from outside of the module.
-        inline: whether calls of it may be replaced by its text.
     """
 
-    def __init__(self, name: str, arguments: Sequence[Type], exported: bool = False, inline: bool = False) -> None:
-        self.name, self.exported, self.inline = name, exported, inline
+    def __init__(self, name: str, arguments: Sequence[Type], exported: bool = False) -> None:
+        self.name, self.exported = name, exported
         self.arguments = [Value(f"%p{index}", kind) for index, kind in enumerate(arguments)]
         self.lines: list[str] = []
         self.needs: set[str] = set()
-        self._rooms: list[str] = []
         """Declarations of LLVM's own functions that are called."""
+        self._rooms: list[str] = []
         self._count = 0
         self._block = "entry"
 
@@ -99,7 +98,7 @@ class Function:
             f"{each.type}{' noalias' if each.type == PTR else ''} {each.text}" for each in self.arguments
         )
         kind = "" if self.exported else "internal "
-        head = f"define {kind}void @{self.name}({arguments}) #{0 if self.inline or self.exported else 1} {{"
+        head = f"define {kind}void @{self.name}({arguments}) #{0 if self.exported else 1} {{"
         return "\n".join([head, "entry:", *self._rooms, *self.lines, "  ret void", "}"])
 
     # Lines
@@ -149,12 +148,6 @@ class Function:
         if a == 0 or b == 0:
             return b if a == 0 else a
         return self.value(f"add nsw i64 {_word(a)}, {_word(b)}", I64)
-
-    def sub(self, a: Int, b: Int) -> Int:
-        """``a - b``."""
-        if isinstance(a, int) and isinstance(b, int):
-            return a - b
-        return a if b == 0 else self.value(f"sub nsw i64 {_word(a)}, {_word(b)}", I64)
 
     def mul(self, a: Int, b: Int) -> Int:
         """``a * b``."""

@@ -19,7 +19,6 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from ...graph import Node
-from ...ops.base import SYMBOL
 from ...ops.conv import ConvWeight
 from ...ops.linalg import MatMul
 from ...ops.reduce import Reduction
@@ -27,7 +26,6 @@ from ...ops.shape import Permute, Reshape
 from ..fuse import Fused
 from ..layout import Arranged
 from ..split import AllReduce, Rows, reshaped_axis
-from .ir import SCALARS, Type
 
 PARTIAL = -1
 """What stands for the axis of the batch in an array that holds a sum over the examples of one block."""
@@ -150,10 +148,6 @@ class View:
         """Whether the numbers lie one after the other."""
         return self.strides == row_major(self.shape) or math.prod(self.shape) <= 1
 
-    def element(self, lanes: int) -> Type:
-        """What one access reads."""
-        return Type(SCALARS[self.buffer.dtype.name], lanes if self.lanes else 1)
-
 
 def row_major(shape: Sequence[int]) -> tuple[int, ...]:
     """The strides of an array whose numbers lie one after the other."""
@@ -167,8 +161,3 @@ def row_major(shape: Sequence[int]) -> tuple[int, ...]:
 def example(shape: Sequence[int], axis: int | None) -> tuple[int, ...]:
     """The axes without that of the batch."""
     return tuple(shape) if axis is None or axis == PARTIAL else (*shape[:axis], *shape[axis + 1 :])
-
-
-def is_given(node: Node) -> bool:
-    """Whether a node has no inputs: an argument, a state or a constant."""
-    return node.op is SYMBOL or not node.inputs

@@ -2,38 +2,29 @@
 
 from __future__ import annotations
 
-import itertools
 import math
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import Any
-
-import numpy as np
 
 from ...graph import Node, Spec
 from ...ops.base import SYMBOL, Full
-from ...ops.conv import Conv, ConvTranspose, ConvWeight
-from ...ops.index import AddAlongDim, Index, IndexAdd, Range, TakeAlongDim
-from ...ops.linalg import MatMul
-from ...ops.pool import AvgPool, AvgPoolAdjoint, MaxPool, MaxPoolScatter
-from ...ops.reduce import LogSoftmax, Mean
-from ...ops.shape import BroadcastTo, Cat, Pad, Permute, Reshape
+from ...ops.index import Index, Range
+from ...ops.reduce import Mean
+from ...ops.shape import BroadcastTo, Permute, Reshape
 from ..fuse import Copy, Fused
-from ..layout import Arranged
-from ..numpy.convolve import phases_of
 from ..numpy.executor import margins_of
 from ..recompute import Hold
 from ..schedule import VIEWS, schedule
 from ..split import AllReduce, Part, Rows
 from . import numbers
-from .gradients import KernelGradient, Turn, WeightGradient
-from .heads import Contract, Nothing, Reach, Spread, Window, Winner
 from .ir import SCALARS, Type
 from .lanes import PARTIAL, Buffer, NotLanesError, View, batch_axes, example, row_major
 from .loops import Earlier, Operand, Total
-from .rows import AlongRows, Load, LogSoftmaxRows
-from .steps import Draft, Given, Lattice, Layout, LoopStep, Source, Step, WholeStep, is_flat
-from .winograd import Weights, Winograd, WinogradGradient, scratch_numbers, suits, suits_gradient, width_of
+from .others import OTHERS
+from .products import HEADS, take_apart
+from .rows import Load
+from .steps import Draft, Given, LoopStep, Source, Step, WholeStep, is_flat
+from .winograd import Weights
 
 LITTLE = 2048
 """Whole arrays with fewer numbers are computed by one thread."""
@@ -57,6 +48,8 @@ class Planner:
         self.argument_dims = argument_dims
         self.blocks = -(-total // lanes)
         self.masked = total % lanes > 0
+        self.mask = [Given("mask")] if self.masked else []
+        """What a kernel is called with that adds up lanes."""
         planned = schedule(self.graph)
         self.order = planned.order
         self.late = set(planned.phases[-1])
@@ -71,7 +64,8 @@ class Planner:
         self.levels: dict[Node, int] = {}
         self.maker: dict[Node, Step] = {}
         self.steps: list[Step] = []
-        self.turned: dict[Node, tuple[Buffer, Turn]] = {}
+        self.turned: dict[Node, Buffer] = {}
+        """Gradients of dense layers' outputs, turned."""
         self.transformed: dict[tuple[Buffer, Weights], tuple[Buffer, int]] = {}
         """Kernels for Winograd's convolutions, and the first level on which they may be read."""
         self.states: dict[Node, Buffer] = {}
@@ -193,18 +187,20 @@ class Planner:
     def _place(self, spec: Spec) -> str:
         return "one" if spec.size < LITTLE else "share"
 
-    # Views
+    def add(self, step: Step) -> None:
+        """Append a step that makes its nodes' numbers."""
+        self.steps.append(step)
+        for node in step.nodes:
+            self.maker[node] = step
 
-    def view(self, node: Node) -> View:
-        """Where a node's numbers lie."""
-        return self.views[node]
+    # Views
 
     def _whole(self, node: Node, keeps: bool = False) -> View:
         buffer = Buffer(node.spec.dtype, node.spec.size, False, keeps)
         self.views[node] = View(buffer, node.spec.shape, row_major(node.spec.shape))
         return self.views[node]
 
-    def _own(self, node: Node, level: int, step: Step | None) -> View:
+    def own(self, node: Node, level: int, step: Step | None) -> View:
         """An array of its own."""
         axis = self.axes[node]
         self.levels[node] = level
@@ -268,7 +264,7 @@ class Planner:
         strides = tuple([each.step * s for each, s in zip(ranges, view.strides, strict=True)])
         return View(view.buffer, tuple([each.length for each in ranges]), strides, offset, view.lanes)
 
-    def _seen(self, source: Node, rank: int, axis: int | None) -> View | None:
+    def seen(self, source: Node, rank: int, axis: int | None) -> View | None:
         """An operand of element-wise work on arrays of so many axes whose examples lie on ``axis``."""
         if isinstance(source.op, Full):
             return None
@@ -299,11 +295,11 @@ class Planner:
                 return False
             body, parameters = op.body, op.parameters
         else:
-            if not numbers.can(op, [*[each.spec.dtype for each in node.inputs], node.spec.dtype]):
+            single = _single(node)
+            if single is None:
                 return False
-            parameters = tuple([Node(SYMBOL, (), each.spec, symbolic=True) for each in node.inputs])
-            body = (Node(op, parameters, node.spec, symbolic=True),)
-        views = [self._seen(each, len(node.spec.shape), None) for each in node.inputs]
+            parameters, body = single
+        views = [self.seen(each, len(node.spec.shape), None) for each in node.inputs]
         if None in views:
             return False
         if place == "share" and not all(each is not None and is_flat(each, node.spec.shape) for each in views):
@@ -318,7 +314,7 @@ class Planner:
         if step not in self.steps:
             assert step.twin is not None
             self.steps += [step, step.twin]
-        view = self._own(node, level, step)
+        view = self.own(node, level, step)
         step.members.append(Draft(node, body, parameters, sources, view, sums_blocks=sums))
         step.nodes.append(node)
         return True
@@ -353,7 +349,7 @@ class Planner:
             logical[dim] = node.spec.shape[place]
         logical[0] = self.total
         strides = row_major(logical)
-        view = self._own(node, 0, None)
+        view = self.own(node, 0, None)
         source = tuple([strides[dim] for dim in dims[1:]])
         self._load(node, view, source, strides[0], Given("argument", number), 0)
 
@@ -361,7 +357,7 @@ class Planner:
         source = self.views[node.inputs[0]]
         op = node.op
         assert isinstance(op, Rows)
-        view = self._own(node, level, None)
+        view = self.own(node, level, None)
         rest = example(source.strides, op.axis)
         self._load(node, view, rest, source.strides[op.axis], source.buffer, level, source.offset)
         return True
@@ -380,42 +376,22 @@ class Planner:
             raise NotLanesError("rows of a part of an array")
         kind = Type(SCALARS[node.spec.dtype.name], self.lanes)
         kernel = Load(view.shape, source, step, Operand(1, view.offset, view.strides, kind), self.total, self.lanes)
-        made = Step([node], level, "block", kernel, [base, view.buffer, Given("block")])
-        self.steps.append(made)
-        self.maker[node] = made
+        self.add(Step([node], level, "block", kernel, [base, view.buffer, Given("block")]))
 
     def _fused(self, node: Node, level: int) -> bool:
         op = node.op
         assert isinstance(op, Fused)
-        head = op.head
-        rest = tuple([each for each in op.body if each is not head])
-        if not _all_can([each for each in rest if each is not op.tail]):
+        if not _all_can([each for each in op.body if each is not op.head and each is not op.tail]):
             return False
-        outside = dict(zip(op.parameters, node.inputs, strict=True))
-        if head is None:
-            return self._maps(node, level, op.body, outside, tail=op.tail)
-        sources = [outside[each] for each in head.inputs]
-        if any(isinstance(each.op, Full) for each in sources):
-            return False
-        if isinstance(head.op, MatMul):
-            if self.axes[node] == PARTIAL:
-                return not rest and self._weight_gradient(node, sources, level)
-            return self._product(node, head, rest, outside, sources, level)
-        assert isinstance(head.op, Arranged)
-        inner = head.op.op
-        if isinstance(inner, ConvWeight):
-            return not rest and self._kernel_gradient(node, inner, sources, level)
-        if isinstance(inner, Conv):
-            return self._convolution(node, head, inner, rest, outside, sources, level)
-        if isinstance(inner, ConvTranspose):
-            return self._transposed(node, head, inner, rest, outside, sources, level)
-        if isinstance(inner, MaxPool | AvgPool):
-            return self._pool(node, head, inner, rest, outside, sources, level)
-        if isinstance(inner, MaxPoolScatter | AvgPoolAdjoint):
-            return self._unpool(node, head, inner, rest, outside, sources, level)
-        return False
+        if op.head is None:
+            return self.maps(node, level, op.body, dict(zip(op.parameters, node.inputs, strict=True)), tail=op.tail)
+        group = take_apart(node, level)
+        choose = HEADS.get(type(group.op))
+        return (
+            choose is not None and not any(isinstance(each.op, Full) for each in group.sources) and choose(self, group)
+        )
 
-    def _maps(
+    def maps(
         self, node: Node, level: int, body: Sequence[Node], outside: dict[Node, Node], into: LoopStep | None = None,
         head: Node | None = None, tail: Node | None = None,
     ) -> bool:  # fmt: skip
@@ -453,7 +429,7 @@ class Planner:
             if made is not None:
                 sources.append(Earlier(made))
             else:
-                view = self._seen(source, len(shape), axis)
+                view = self.seen(source, len(shape), axis)
                 assert view is not None
                 sources.append(view)
         if head is not None:
@@ -461,7 +437,7 @@ class Planner:
             sources.append(Earlier(-1))
         if tail is not None and step.kept is None:
             step.kept = kept
-        out = self._own(node, step.level, step) if node not in self.views else self.views[node]
+        out = self.own(node, step.level, step) if node not in self.views else self.views[node]
         if tail is not None:
             view_shape = tuple([n if place in (kept or ()) else 1 for place, n in enumerate(space)])
             if len(out.shape) != len(space):  # the axis of the batch is there, with length 1
@@ -508,462 +484,39 @@ class Planner:
                 return None  # a view of what the loop makes, or one of its sums
         return step
 
-    # Heads
-
-    def _start(self, node: Node, head: Node, rest: Sequence[Node], outside: dict[Node, Node], level: int,
-               makers: Sequence[tuple[Any, Lattice | None]], tile: tuple[int, int] | None,
-               groups: int = 1) -> bool:  # fmt: skip
-        """Loops that begin with a head. ``makers`` makes it, for each lattice of places one."""
-        axis = self.axes[node]
-        if axis is None or axis == PARTIAL:
-            return False
-        space = example(node.spec.shape, axis)
-        sizes = [space if lattice is None else _counts(space, lattice) for _, lattice in makers]
-        for source in outside.values():
-            if isinstance(source.op, Full):
-                return False
-        for (make, lattice), size in zip(makers, sizes, strict=True):
-            if 0 in size:
-                continue
-            step = LoopStep([], level, "block", space=size, lanes=self.lanes, masked=self.masked, head=make, tile=tile,
-                            lattice=lattice, groups=groups, open=len(makers) == 1 and groups == 1)  # fmt: skip
-            self.steps.append(step)
-            if not self._maps(node, level, rest, outside, step, head):
-                raise NotLanesError(f"{node.op} cannot follow its head")
-            self.maker[node] = step
-        return True
-
-    def _tile(self, columns: int) -> tuple[int, int]:
-        """How many places and channels at once."""
-        width = max(each for each in range(1, 7) if columns % each == 0 or each == min(6, columns))
-        if columns % 4 == 0 and columns % 6:
-            width = 4
-        return max(1, self.registers // width), width
-
-    def _product(self, node: Node, head: Node, rest: Sequence[Node], outside: dict[Node, Node],
-                 sources: Sequence[Node], level: int) -> bool:  # fmt: skip
-        axis, rank = self.axes[node], len(node.spec.shape)
-        if axis is None or head.spec.shape != node.spec.shape:
-            return False
-        result = [dim for dim in range(rank) if dim != axis]
-        views = []
-        for source, own in zip(sources, (rank - 2, rank - 1), strict=True):
-            view, cut = self.views[source], self.axes.get(source)
-            more = rank - len(source.spec.shape)
-            strides: list[int | None] = [0] * more
-            at = 0
-            for dim in range(len(source.spec.shape)):
-                if dim == cut:
-                    strides.append(None)
-                else:
-                    strides.append(0 if view.shape[at] == 1 else view.strides[at])
-                    at += 1
-            reduced = rank - 1 if own == rank - 2 else rank - 2
-            out = [0 if dim == reduced else (strides[dim] or 0) for dim in result]
-            if own == rank - 2:  # its last axis is summed over, so the result's last axis is not its own
-                out = [0 if dim == rank - 1 else each for dim, each in zip(result, out, strict=True)]
-            else:
-                out = [0 if dim == rank - 2 else each for dim, each in zip(result, out, strict=True)]
-            views.append((view, tuple(out), strides[reduced] or 0))
-        length = sources[0].spec.shape[-1]
-
-        def make(step: LoopStep, layout: Layout) -> Contract:
-            reaches = []
-            for view, out, along in views:
-                shape = tuple([2] * len(out))
-                operand = step.operand(View(view.buffer, shape, out, view.offset, view.lanes), layout)
-                reaches.append(Reach(operand, (along,)))
-            return Contract((length,), reaches[0], reaches[1], self.lanes)
-
-        space = example(node.spec.shape, axis)
-        wide = 16 if self.registers > 16 and space[-1] % 16 == 0 else 12  # 16 numbers of a weight are a cache line
-        tile = (self.registers // 6, 6) if len(space) > 1 else (1, wide)
-        return self._start(node, head, rest, outside, level, [(make, None)], tile)
-
-    def _convolution(self, node: Node, head: Node, op: Conv, rest: Sequence[Node], outside: dict[Node, Node],
-                     sources: Sequence[Node], level: int) -> bool:  # fmt: skip
-        x, w = self.views[sources[0]], self.views[sources[1]]
-        if not x.lanes or w.lanes:
-            return False
-        axes, groups = len(op.stride), op.groups
-        kernel, channels = w.shape[:axes], w.shape[axes]
-        outs = head.spec.shape[-1]
-        if kernel == (3, 3) and set(op.stride) == {1} and set(op.dilation) == {1} and groups == 1:
-            offset = x.offset - sum(p * stride for (p, _), stride in zip(op.padding, x.strides[:axes], strict=True))
-            image = View(x.buffer, (2, 2, 2), x.strides, offset, True)
-            weights = (w.offset, w.strides)
-            if self._winograd(node, head, rest, outside, sources[1], image, weights, channels, level):
-                return True
-
-        def make(step: LoopStep, layout: Layout) -> Contract:
-            steps = tuple([s * stride for s, stride in zip(op.stride, x.strides[:axes], strict=True)])
-            taps = tuple([d * stride for d, stride in zip(op.dilation, x.strides[:axes], strict=True)])
-            offset = x.offset - sum(p * stride for (p, _), stride in zip(op.padding, x.strides[:axes], strict=True))
-            a = step.operand(View(x.buffer, (2,) * (axes + 1), (*steps, 0), offset, True), layout)
-            b = step.operand(View(w.buffer, (2,) * (axes + 1), (*[0] * axes, w.strides[-1]), w.offset), layout)
-            if groups > 1:  # the channels of a group
-                a = Operand(a.pointer, a.offset, (*a.strides[:-2], channels * x.strides[-1], 0), a.type)
-            return Contract(
-                (*kernel, channels), Reach(a, (*taps, x.strides[-1])),
-                Reach(b, (*w.strides[:axes], w.strides[axes])), self.lanes,
-            )  # fmt: skip
-
-        return self._start(node, head, rest, outside, level, [(make, None)], self._tile(outs // groups), groups)
-
-    def _transposed(self, node: Node, head: Node, op: ConvTranspose, rest: Sequence[Node], outside: dict[Node, Node],
-                    sources: Sequence[Node], level: int) -> bool:  # fmt: skip
-        y, w = self.views[sources[0]], self.views[sources[1]]
-        apart = all(s == 1 or d == 1 for s, d in zip(op.stride, op.dilation, strict=True))
-        if not y.lanes or w.lanes or op.groups > 1 or not apart:
-            return False
-        axes = len(op.stride)
-        kernel, size = w.shape[:axes], sources[0].spec.shape[1:-1]
-        makers: list[tuple[Any, Lattice | None]] = []
-        per_axis = [phases_of(op, size, kernel, axis) for axis in range(axes)]
-        whole = all(len(each) == 1 and each[0].count == n for each, n in zip(per_axis, op.size, strict=True))
-        if kernel == (3, 3) and whole and set(op.stride) == {1} and set(op.dilation) == {1}:
-            pads = [each[0].pad * stride for each, stride in zip(per_axis, y.strides[:axes], strict=True)]
-            offset = y.offset - sum(pads)
-            image = View(y.buffer, (2, 2, 2), y.strides, offset, True)
-            weights = (w.offset + 2 * w.strides[0] + 2 * w.strides[1],
-                       (-w.strides[0], -w.strides[1], w.strides[3], w.strides[2]))  # fmt: skip
-            if self._winograd(node, head, rest, outside, sources[1], image, weights, w.shape[-1], level):
-                return True
-        for phases in itertools.product(*per_axis):
-            picked = [range(n)[phase.taps] for n, phase in zip(kernel, phases, strict=True)]
-            lattice = Lattice((*[each.first for each in phases], 0), (*op.stride, 1))
-
-            def make(step: LoopStep, layout: Layout, phases: Any = phases, picked: Any = picked) -> Contract | Nothing:
-                kind = Type(SCALARS[y.buffer.dtype.name], self.lanes)
-                if any(not len(each) for each in picked):
-                    return Nothing(kind)
-                held, step.lattice = step.lattice, None
-                strides = y.strides[:axes]
-                offset = y.offset - sum(p.pad * stride for p, stride in zip(phases, strides, strict=True))
-                a = step.operand(View(y.buffer, (2,) * (axes + 1), (*strides, 0), offset, True), layout)
-                first = w.offset + sum(each[0] * s for each, s in zip(picked, w.strides[:axes], strict=True))
-                b = step.operand(View(w.buffer, (2,) * (axes + 1), (*[0] * axes, w.strides[axes]), first), layout)
-                step.lattice = held
-                apart = tuple([p.step * s for p, s in zip(phases, strides, strict=True)])
-                taps = tuple([each.step * s for each, s in zip(picked, w.strides[:axes], strict=True)])
-                return Contract(
-                    (*[len(each) for each in picked], w.shape[-1]), Reach(a, (*apart, y.strides[-1])),
-                    Reach(b, (*taps, w.strides[-1])), self.lanes,
-                )  # fmt: skip
-
-            makers.append((make, None if whole else lattice))
-        if not whole and any(sum(len(range(p.first, n, s)) for p in each) != n
-                             for each, n, s in zip(per_axis, op.size, op.stride, strict=True)):  # fmt: skip
-            return False
-        return self._start(node, head, rest, outside, level, makers, self._tile(w.shape[axes]))
-
-    def _winograd(self, node: Node, head: Node, rest: Sequence[Node], outside: dict[Node, Node], kernel: Node,
-                  image: View, weights: tuple[int, tuple[int, ...]], channels: int, level: int) -> bool:  # fmt: skip
-        """A convolution with a kernel of 3x3, of stride 1, with fewer products."""
-        *size, outs = head.spec.shape[1:]
-        dtype, (offset, strides), source = head.spec.dtype, weights, self.views[kernel].buffer
-        if not suits(size, channels, outs, SCALARS[dtype.name]) or 1 not in strides[2:]:
-            return False
-        step = Weights(
-            channels, outs, offset, (strides[0], strides[1], strides[2], strides[3]), SCALARS[dtype.name], self.lanes,
-            width_of(self.registers),
-        )  # fmt: skip
-        if (source, step) not in self.transformed:
-            buffer = Buffer(dtype, 36 * step.plane, False)
-            first = self.levels.get(kernel, -1) + 1
-            made: list[Buffer | Given] = [source, buffer, Given("low"), Given("high")]
-            self.steps.append(Step([], first, "share", step, made, rounds=step.rounds))
-            self.transformed[source, step] = buffer, first + 1
-        buffer, first = self.transformed[source, step]
-
-        def make(step: LoopStep, layout: Layout) -> Winograd:
-            operand = step.operand(image, layout)
-            step.inputs += [buffer, Given("scratch")]
-            step.scratch = scratch_numbers(channels, outs, self.lanes, size, dtype.itemsize) * dtype.itemsize
-            last = len(step.inputs) - 1
-            return Winograd(operand, channels, last - 1, last, self.registers)
-
-        return self._start(node, head, rest, outside, max(level, first), [(make, None)], (4, 1))
-
-    def _pool(self, node: Node, head: Node, op: MaxPool | AvgPool, rest: Sequence[Node], outside: dict[Node, Node],
-              sources: Sequence[Node], level: int) -> bool:  # fmt: skip
-        x = self.views[sources[0]]
-        axes = len(op.stride)
-        size, count = sources[0].spec.shape[1:-1], head.spec.shape[1:-1]
-        inside = all(
-            (m - 1) * s + d * (k - 1) < n
-            for m, s, d, k, n in zip(count, op.stride, op.dilation, op.kernel, size, strict=True)
-        )
-        if any(map(any, op.padding)) or not inside or not x.lanes:
-            return False
-        divisor = 1.0
-        if isinstance(op, AvgPool):
-            divisor = float(op.divisor_override or math.prod(op.kernel))
-        taps = tuple(
-            [
-                sum(t * d * s for t, d, s in zip(tap, op.dilation, x.strides, strict=False))
-                for tap in itertools.product(*map(range, op.kernel))
-            ]
-        )
-
-        def make(step: LoopStep, layout: Layout) -> Window:
-            strides = (*[s * stride for s, stride in zip(op.stride, x.strides, strict=False)], x.strides[-1])
-            of = step.operand(View(x.buffer, (2,) * (axes + 1), strides, x.offset, True), layout)
-            return Window(of, taps, isinstance(op, MaxPool), divisor)
-
-        return self._start(node, head, rest, outside, level, [(make, None)], (2, 4))
-
-    def _unpool(self, node: Node, head: Node, op: MaxPoolScatter | AvgPoolAdjoint, rest: Sequence[Node],
-                outside: dict[Node, Node], sources: Sequence[Node], level: int) -> bool:  # fmt: skip
-        y = self.views[sources[0]]
-        axes = len(op.stride)
-        size, count = head.spec.shape[1:-1], sources[0].spec.shape[1:-1]
-        exact = op.kernel == op.stride and set(op.dilation) == {1} and not any(map(any, op.padding))
-        if not exact or any(m * s != n for m, s, n in zip(count, op.stride, size, strict=True)) or not y.lanes:
-            return False
-        cells = list(itertools.product(*map(range, op.kernel)))
-        makers: list[tuple[Any, Lattice | None]] = []
-        for place, cell in enumerate(cells):
-
-            def make(step: LoopStep, layout: Layout, place: int = place) -> Winner | Spread:
-                held, step.lattice = step.lattice, None
-                grad = step.operand(View(y.buffer, (2,) * (axes + 1), y.strides, y.offset, True), layout)
-                if isinstance(op, AvgPoolAdjoint):
-                    step.lattice = held
-                    return Spread(grad, float(op.divisor_override or math.prod(op.kernel)))
-                x, top = self.views[sources[1]], self.views[sources[2]]
-                strides = (*[s * stride for s, stride in zip(op.stride, x.strides, strict=False)], x.strides[-1])
-                image = step.operand(View(x.buffer, (2,) * (axes + 1), strides, x.offset, True), layout)
-                largest = step.operand(View(top.buffer, (2,) * (axes + 1), top.strides, top.offset, True), layout)
-                step.lattice = held
-                taps = [sum(t * s for t, s in zip(each, x.strides, strict=False)) for each in cells[: place + 1]]
-                return Winner(grad, image, largest, tuple(taps))
-
-            makers.append((make, Lattice((*cell, 0), (*op.stride, 1))))
-        return self._start(node, head, rest, outside, level, makers, (2, 4))
-
-    # Gradients of weights
-
-    def _kernel_gradient(self, node: Node, op: ConvWeight, sources: Sequence[Node], level: int) -> bool:
-        x, y = self.views[sources[0]], self.views[sources[1]]
-        if not x.lanes or not y.lanes:
-            return False
-        axes = len(op.stride)
-        offset = x.offset - sum(p * stride for (p, _), stride in zip(op.padding, x.strides[:axes], strict=True))
-        steps = [s * stride for s, stride in zip(op.stride, x.strides[:axes], strict=True)]
-        taps = [d * stride for d, stride in zip(op.dilation, x.strides[:axes], strict=True)]
-        kind = Type(SCALARS[node.spec.dtype.name], self.lanes)
-        image = Operand(0, offset, (*steps, *taps, x.strides[-1]), kind)
-        grad = Operand(1, y.offset, y.strides, kind)
-        kernel: KernelGradient | WinogradGradient = KernelGradient(
-            op.kernel, y.shape[:-1], op.groups, node.spec.shape[-2], y.shape[-1] // op.groups, image, grad, self.lanes,
-            self.masked, self.registers,
-        )  # fmt: skip
-        plain = op.kernel == (3, 3) and set(op.stride) == {1} and set(op.dilation) == {1} and op.groups == 1
-        if plain and suits_gradient(y.shape[:-1], x.shape[-1], y.shape[-1], self.lanes, kind.scalar):
-            kernel = WinogradGradient(
-                (y.shape[0], y.shape[1]), x.shape[-1], y.shape[-1], replace(image, strides=x.strides), grad,
-                self.lanes, self.masked, self.registers,
-            )  # fmt: skip
-        out = self._own(node, level, None)
-        step = Step(
-            [node], level, "block", kernel, [x.buffer, y.buffer, out.buffer, Given("scratch")],
-            scratch=kernel.scratch * node.spec.dtype.itemsize,
-        )  # fmt: skip
-        if self.masked:
-            step.inputs.append(Given("mask"))
-        self.steps.append(step)
-        self.maker[node] = step
-        return True
-
-    def _weight_gradient(self, node: Node, sources: Sequence[Node], level: int) -> bool:
-        x, y = self.views[sources[0]], self.views[sources[1]]
-        if len(x.shape) != 1 or len(y.shape) != 1 or not x.lanes or not y.lanes:
-            return False
-        kind = Type(SCALARS[node.spec.dtype.name], self.lanes)
-        key = self._origin_of_view(sources[1])
-        if key not in self.turned:
-            turn = Turn(y.shape[0], Operand(0, y.offset, y.strides, kind), self.lanes, self.masked)
-            buffer = Buffer(node.spec.dtype, turn.width * self.lanes, True)
-            step = Step([], level, "block", turn, [y.buffer, buffer])
-            if self.masked:
-                step.inputs.append(Given("mask"))
-            self.steps.append(step)
-            self.turned[key] = buffer, turn
-        buffer, _ = self.turned[key]
-        kernel = WeightGradient(
-            x.shape[0], y.shape[0], Operand(0, x.offset, x.strides, kind), self.lanes, self.blocks, self.registers
-        )
-        self.axes[node] = None
-        out = self._own(node, level + 1, None)
-        inputs: list[Buffer | Given] = [x.buffer, buffer, out.buffer, Given("low"), Given("high")]
-        inputs += [Given("step", node.spec.dtype.itemsize)] * 2
-        step = Step([node], level + 1, "share", kernel, inputs, rounds=kernel.rounds)
-        self.steps.append(step)
-        self.maker[node] = step
-        return True
-
-    def _origin_of_view(self, node: Node) -> Node:
-        while isinstance(node.op, Permute | Reshape) and self.views[node] == self.views[node.inputs[0]]:
-            node = node.inputs[0]
-        return node
-
-    # Others
-
     def _other(self, node: Node, level: int) -> bool:
         op, axis = node.op, self.axes[node]
-        if axis is None or axis == PARTIAL or node.spec.dtype.kind != "f":
-            return isinstance(op, Reshape) and axis is not None and axis != PARTIAL and self._copy(node, level)
+        if axis is None or axis == PARTIAL or (node.spec.dtype.kind != "f" and not isinstance(op, Reshape)):
+            return False
         if type(op) in numbers.RULES:
-            if not numbers.can(op, [*[each.spec.dtype for each in node.inputs], node.spec.dtype]):
+            single = _single(node)
+            if single is None:
                 return False
-            parameters = tuple([Node(SYMBOL, (), each.spec, symbolic=True) for each in node.inputs])
-            body = (Node(op, parameters, node.spec, symbolic=True),)
-            return self._maps(node, level, body, dict(zip(parameters, node.inputs, strict=True)))
-        if isinstance(op, Reshape):
-            return self._copy(node, level)
-        if isinstance(op, LogSoftmax) and node.spec.shape[op.dim]:
-            return self._log_softmax(node, op, level)
-        if isinstance(op, TakeAlongDim | AddAlongDim):
-            return self._along(node, op, level)
-        if isinstance(op, Pad) and all(min(pair) >= 0 for pair in op.widths) and op.value == 0:
-            return self._inside(node, level, [(node.inputs[0], [before for before, _ in op.widths], None)])
-        if isinstance(op, IndexAdd) and len(node.inputs) == 1 and all(isinstance(each, Range) for each in op.key):
-            ranges: list[Any] = [*op.key, *[Range(0, n, 1) for n in node.spec.shape[len(op.key) :]]]
-            place = ([each.start for each in ranges], [each.step for each in ranges])
-            return self._inside(node, level, [(node.inputs[0], *place)])
-        if isinstance(op, Cat) and all(self.axes.get(each) is not None for each in node.inputs):
-            parts, start = [], 0
-            for each in node.inputs:
-                first = [0] * len(node.spec.shape)
-                first[op.dim] = start
-                start += each.spec.shape[op.dim]
-                parts.append((each, first, None))
-            return self._inside(node, level, parts, covers=True)
-        return False
-
-    def _copy(self, node: Node, level: int) -> bool:
-        """The same numbers in an array of their own, one after the other."""
-        source = self.views[node.inputs[0]]
-        view = self._own(node, level, None)
-        shape = source.shape
-        into = View(view.buffer, shape, row_major(shape), view.offset, True)
-        step = LoopStep([node], level, "block", space=shape, lanes=self.lanes, open=False)
-        step.members.append(Draft(node, (), (), [source], into))
-        self.steps.append(step)
-        self.maker[node] = step
-        return True
-
-    def _inside(self, node: Node, level: int, parts: Sequence[tuple[Node, Any, Any]], covers: bool = False) -> bool:
-        """Arrays written into parts of another, which is zero elsewhere."""
-        axis = self.axes[node]
-        assert axis is not None
-        view = self._own(node, level, None)
-        if not covers:
-            kind = Type(SCALARS[node.spec.dtype.name], self.lanes)
-            step = LoopStep([node], level, "block", space=view.shape, lanes=self.lanes, open=False,
-                            head=lambda step, layout: Nothing(kind))  # fmt: skip
-            step.members.append(Draft(node, (), (), [Earlier(-1)], view))
-            self.steps.append(step)
-        for source, first, apart in parts:
-            own = self._seen(source, len(node.spec.shape), axis)
-            if own is None:
-                return False
-            starts = example(first, axis)
-            steps = example(apart, axis) if apart else (1,) * len(starts)
-            offset = view.offset + sum(at * stride for at, stride in zip(starts, view.strides, strict=True))
-            strides = tuple([stride * step for stride, step in zip(view.strides, steps, strict=True)])
-            into = View(view.buffer, own.shape, strides, offset, True)
-            step = LoopStep([node], level, "block", space=own.shape, lanes=self.lanes, open=False)
-            step.members.append(Draft(node, (), (), [own], into))
-            self.steps.append(step)
-            self.maker[node] = step
-        return True
-
-    def _last(self, view: View, dim: int, axis: int) -> View:
-        """The same with one axis, of those with the batch, brought to the end."""
-        place = dim - (dim > axis)
-        others = [each for each in range(len(view.shape)) if each != place]
-        dims = [*others, place]
-        return View(
-            view.buffer,
-            tuple([view.shape[each] for each in dims]),
-            tuple([view.strides[each] for each in dims]),
-            view.offset,
-            view.lanes,
-        )
-
-    def _log_softmax(self, node: Node, op: LogSoftmax, level: int) -> bool:
-        axis = self.axes[node]
-        assert axis is not None
-        if op.dim == axis:
-            return False
-        x = self._last(self.views[node.inputs[0]], op.dim, axis)
-        out = self._last(self._own(node, level, None), op.dim, axis)
-        kind = Type(SCALARS[node.spec.dtype.name], self.lanes)
-        kernel = LogSoftmaxRows(
-            x.shape, Operand(0, x.offset, x.strides, kind), Operand(1, out.offset, out.strides, kind)
-        )
-        step = Step([node], level, "block", kernel, [x.buffer, out.buffer])
-        self.steps.append(step)
-        self.maker[node] = step
-        return True
-
-    def _along(self, node: Node, op: TakeAlongDim | AddAlongDim, level: int) -> bool:
-        axis = self.axes[node]
-        assert axis is not None
-        source, label = node.inputs
-        if op.dim == axis or self.axes.get(label) != axis or label.spec.dtype != np.int64:
-            return False
-        if not isinstance(source.op, Full) and self.axes.get(source) != axis:
-            return False
-        labels = self._last(self.views[label], op.dim, axis)
-        if labels.shape[-1] > 4:
-            return False
-        kind = Type(SCALARS[node.spec.dtype.name], self.lanes)
-        given: Operand | float
-        buffers: list[Buffer | Given] = []
-        if isinstance(source.op, Full):
-            given = float(source.op.value)
-            buffers.append(labels.buffer)
-        else:
-            numbers_view = self._last(self.views[source], op.dim, axis)
-            given = Operand(0, numbers_view.offset, numbers_view.strides, kind)
-            buffers.append(numbers_view.buffer)
-        adds = isinstance(op, AddAlongDim)
-        out = self._last(self._own(node, level, None), op.dim, axis)
-        length = node.spec.shape[op.dim] if adds else source.spec.shape[op.dim]
-        kernel = AlongRows(
-            labels.shape[:-1], length, labels.shape[-1], given,
-            Operand(1, labels.offset, labels.strides, Type("i64", self.lanes)),
-            Operand(2, out.offset, out.strides, kind), adds, self.masked,
-        )  # fmt: skip
-        step = Step([node], level, "block", kernel, [*buffers, labels.buffer, out.buffer, Given("wrong")])
-        if self.masked:
-            step.inputs.append(Given("mask"))
-        self.steps.append(step)
-        self.maker[node] = step
-        return True
+            parameters, body = single
+            return self.maps(node, level, body, dict(zip(parameters, node.inputs, strict=True)))
+        choose = OTHERS.get(type(op))
+        return choose is not None and choose(self, node, level)
 
     def _by_numpy(self, node: Node, level: int) -> None:
         """An operation that has no kernel here."""
         if self.axes[node] == PARTIAL and self.masked:
             raise NotLanesError(f"{node.op.name} is done by NumPy, and the last block of the batch is not full")
         level = max([level, *[self.levels[each] + 1 for each in node.inputs if each in self.levels]])
-        self._own(node, level, None)
+        self.own(node, level, None)
         step = Step([node], level, "python")
         step.inputs = [
             self.views[node].buffer,
             *[self.views[each].buffer for each in node.inputs if each in self.views],
         ]
-        self.steps.append(step)
-        self.maker[node] = step
+        self.add(step)
 
 
-def _counts(space: tuple[int, ...], lattice: Lattice) -> tuple[int, ...]:
-    return tuple(
-        [len(range(first, n, step)) for n, first, step in zip(space, lattice.first, lattice.step, strict=True)]
-    )
+def _single(node: Node) -> tuple[tuple[Node, ...], tuple[Node, ...]] | None:
+    """An element-wise node that is not fused, as parameters and body; ``None`` where it has no native text."""
+    if not numbers.can(node.op, [*[each.spec.dtype for each in node.inputs], node.spec.dtype]):
+        return None
+    parameters = tuple([Node(SYMBOL, (), each.spec, symbolic=True) for each in node.inputs])
+    return parameters, (Node(node.op, parameters, node.spec, symbolic=True),)
 
 
 def _all_can(body: Sequence[Node]) -> bool:

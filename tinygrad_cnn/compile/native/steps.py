@@ -8,7 +8,8 @@ takes one block after the other and does all steps for it, so that a block's num
 from __future__ import annotations
 
 import math
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
@@ -129,6 +130,11 @@ class Lattice:
     first: tuple[int, ...]
     step: tuple[int, ...]
 
+    def counts(self, space: tuple[int, ...]) -> tuple[int, ...]:
+        """How many places there are on each axis."""
+        axes = zip(space, self.first, self.step, strict=True)
+        return tuple([len(range(first, n, step)) for n, first, step in axes])
+
 
 @dataclass(eq=False)
 class LoopStep(Step):
@@ -148,7 +154,14 @@ class LoopStep(Step):
     masked: bool = False
     open: bool = True
 
-    def operand(self, view: View, layout: Layout, lanes: int | None = None, sums_blocks: bool = False) -> Operand:
+    @contextmanager
+    def everywhere(self) -> Iterator[None]:
+        """Inside, operands are reached at each place of the loop, not of the lattice."""
+        lattice, self.lattice = self.lattice, None
+        yield
+        self.lattice = lattice
+
+    def operand(self, view: View, layout: Layout, sums_blocks: bool = False) -> Operand:
         """How the loop reaches a view whose axes are those of the space, or of length 1."""
         if view.buffer not in self.inputs:
             self.inputs.append(view.buffer)

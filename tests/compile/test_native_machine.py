@@ -1,0 +1,189 @@
+"""Machine code, and its files on disk."""
+
+from __future__ import annotations
+
+import os
+import platform
+import sys
+from pathlib import Path
+
+import pytest
+
+from tinygrad_cnn.compile.native import machine, runtime
+
+from .native_programs import RESULT, folder, in_a_process, needs_native, sums, words
+
+__all__ = ["folder"]
+
+
+@needs_native
+def test_wrong_text_is_shown() -> None:
+    with pytest.raises(RuntimeError, match=r"(?s)undefined value '%b'.*add i64 1, %b"):
+        machine.Binary("define void @f() {\n  %a = add i64 1, %b\n  ret void\n}")
+    with pytest.raises(RuntimeError, match=r"(?s)dominate.*%x = add i64 1, 2"):
+        machine.Binary(
+            "define void @f(i1 %c) {\nentry:\n  br i1 %c, label %a, label %b\na:\n  %x = add i64 1, 2\n  br label %b\n"
+            "b:\n  %y = add i64 %x, 1\n  ret void\n}"
+        )
+    with pytest.raises(RuntimeError, match="no_such_function"):
+        machine.Binary(
+            "declare void @no_such_function()\ndefine void @f() {\n  call void @no_such_function()\n  ret void\n}"
+        )
+    binary = machine.Binary("define void @f() {\n  ret void\n}\ndefine internal void @g() {\n  ret void\n}")
+    assert binary.address("f")
+    with pytest.raises(RuntimeError, match=r"'g', only: f"):
+        binary.address("g")
+
+
+@needs_native
+def test_code_for_another_processor() -> None:
+    text = sums()
+    other = machine.Binary(text, cpu="nehalem") if platform.machine() == "x86_64" else machine.Binary(text)
+    arena = runtime.Arena(8192)
+    runtime.run(other.address("step"), arena, 5, 1)
+    assert words(arena)[RESULT] == 5
+    assert machine.Binary(text).cached == (platform.machine() != "x86_64")
+
+
+def files(folder: Path) -> list[Path]:
+    return sorted(folder.iterdir())
+
+
+def answer(binary: machine.Binary) -> int:
+    arena = runtime.Arena(8192)
+    runtime.run(binary.address("step"), arena, 5, 1)
+    return int(words(arena)[RESULT])
+
+
+@pytest.fixture
+def _crew_first() -> None:
+    """The crew has its code before the test looks at the cache."""
+    runtime._crew()
+
+
+@needs_native
+@pytest.mark.usefixtures("_crew_first")
+class TestCache:
+    def test_second_time(self, folder: Path) -> None:
+        first, second, other = machine.Binary(sums()), machine.Binary(sums()), machine.Binary(sums(2))
+        assert [first.cached, second.cached, other.cached] == [False, True, False]
+        assert answer(first) == answer(second) == 5
+        assert answer(other) == 10
+        assert len(files(folder)) == 2
+        assert {path.suffix for path in files(folder)} == {".code"}
+
+    def test_another_process(self) -> None:
+        code = "print(machine.Binary(sums()).cached)"
+        assert [in_a_process(code), in_a_process(code)] == ["False", "True"]
+
+    @pytest.mark.parametrize("damage", ["flip", "cut", "empty", "longer"])
+    def test_damaged_file(self, folder: Path, damage: str) -> None:
+        machine.Binary(sums())
+        (path,) = files(folder)
+        data = bytearray(path.read_bytes())
+        if damage == "flip":
+            data[len(data) // 2] ^= 1
+        path.write_bytes({"flip": data, "cut": data[:-100], "empty": b"", "longer": data + b"x"}[damage])
+        binary = machine.Binary(sums())
+        assert not binary.cached
+        assert answer(binary) == 5
+        assert machine.Binary(sums()).cached
+
+    def test_unwritable_folder(self, folder: Path) -> None:
+        folder.write_text("a file where the folder should be")
+        assert not machine.Binary(sums()).cached
+        assert answer(machine.Binary(sums())) == 5
+
+    @pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() == 0, reason="root may write anywhere")
+    def test_folder_that_may_only_be_read(self, folder: Path) -> None:
+        machine.Binary(sums())
+        folder.chmod(0o500)
+        assert machine.Binary(sums()).cached
+        assert not machine.Binary(sums(2)).cached
+        folder.chmod(0o700)
+
+    def test_no_home(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        def lost() -> Path:
+            raise RuntimeError("no home")
+
+        monkeypatch.delenv("TINYGRAD_CNN_CACHE")
+        monkeypatch.setattr(machine.Path, "home", lost)
+        assert machine.cache_folder() is None
+        assert answer(machine.Binary(sums())) == 5
+
+    def test_killed_writer(self, folder: Path) -> None:
+        """What it left is not taken for code, and goes when it is old."""
+        folder.mkdir()
+        new, old, foreign = folder / "a.part", folder / "b.part", folder / "letter.txt"
+        for path in (new, old, foreign):
+            path.write_bytes(b"half of a file")
+        os.utime(old, (1, 1))
+        os.utime(foreign, (1, 1))
+        assert not machine.Binary(sums()).cached
+        assert new.exists()
+        assert foreign.exists()
+        assert not old.exists()
+        assert machine.Binary(sums()).cached
+
+    def test_a_failed_write_leaves_nothing(self, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        def full(*_: object) -> None:
+            raise OSError("the disk is full")
+
+        monkeypatch.setattr(machine.os, "replace", full)
+        assert answer(machine.Binary(sums())) == 5
+        assert files(folder) == []
+
+    def test_the_oldest_go(self, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        made: list[Path] = []
+        for rounds in (1, 2, 3, 4):
+            if rounds == 4:
+                machine.Binary(sums(1))  # used now, so it is not old
+                sizes = [path.stat().st_size for path in made]
+                monkeypatch.setattr(machine, "CACHE_LIMIT", sum(sizes) + sizes[0] // 2)
+            machine.Binary(sums(rounds))
+            made += set(files(folder)) - set(made)
+            os.utime(made[-1], (10**9 + rounds,) * 2)
+        left = [made.index(path) + 1 for path in files(folder)]
+        assert sorted(left) == [1, 3, 4]
+
+
+@needs_native
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+def test_closed_code_is_given_back() -> None:
+    printed = in_a_process(
+        """
+def memory():
+    return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGESIZE") / 2**20
+
+def cycle(number):
+    text = f"define void @f(ptr %p) {{\\n  store i64 {number}, ptr %p\\n  ret void\\n}}"
+    binary = machine.Binary(text)
+    binary.address("f")
+    binary.close()
+
+for number in range(50):
+    cycle(number)
+before = memory()
+for number in range(50, 1050):
+    cycle(number)
+print(memory() - before)
+"""
+    )
+    assert float(printed) < 3, "MiB for 1,000 modules"
+
+
+@needs_native
+def test_code_that_is_part_of_a_cycle() -> None:
+    """Its parts are taken down in the right order, though Python finds them all at once."""
+    printed = in_a_process(
+        """
+import gc
+for number in range(100):
+    binary = machine.Binary(f"define i64 @f() {{\\n  ret i64 {number}\\n}}")
+    binary.itself = [binary]
+    del binary
+    gc.collect()
+print("through")
+"""
+    )
+    assert printed == "through"

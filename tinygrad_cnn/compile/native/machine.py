@@ -1,0 +1,202 @@
+"""Text in LLVM's language becomes machine code, which is kept on disk for the next process."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import hashlib
+import importlib
+import os
+import re
+import sys
+import tempfile
+import time
+import weakref
+from pathlib import Path
+from typing import Any
+
+OPTIMISATION = 2
+"""How hard LLVM tries to choose and order instructions. Nothing is rewritten before that."""
+CACHE_LIMIT = 256 << 20
+"""How many bytes the files of finished code may take together."""
+
+
+def why_not() -> str:
+    """Why native code cannot run here, as a part of a sentence; empty if it can."""
+    try:
+        llvm = importlib.import_module("llvmlite.binding")
+    except ImportError:
+        return "llvmlite is not installed: pip install 'tinygrad_cnn[fast]'"
+    if sys.maxsize < 2**32:
+        return "native code needs a 64-bit Python"
+    if llvm.llvm_version_info < (20,):
+        return "this llvmlite is too old: pip install -U 'tinygrad_cnn[fast]'"
+    try:
+        llvm.check_jit_execution()
+    except OSError as error:
+        return f"this system does not let a program make code: {error.strerror}"
+    return ""
+
+
+@functools.cache
+def _llvm() -> Any:
+    llvm = importlib.import_module("llvmlite.binding")
+    llvm.initialize_native_target()
+    llvm.initialize_native_asmprinter()
+    return llvm
+
+
+@functools.cache
+def host_features() -> str:
+    """What this processor can do, in LLVM's words: ``"+avx2,-avx512f,..."``."""
+    return str(_llvm().get_host_cpu_features().flatten())
+
+
+# Machine code
+
+
+class Binary:
+    """Machine code made from a module's text, or found on disk.
+
+    Args:
+        text: the module.
+        cpu: LLVM's name of the processor; without it, the one that this process runs on.
+        features: what the processor can do, where that differs from its name.
+
+    Raises :class:`RuntimeError` with LLVM's message where the text is wrong.
+    """
+
+    def __init__(self, text: str, cpu: str | None = None, features: str | None = None) -> None:
+        begin = time.perf_counter()
+        llvm = _llvm()
+        if features is None:
+            features = "" if cpu else host_features()
+        cpu = cpu or str(llvm.get_host_cpu_name())
+        target = llvm.Target.from_default_triple()
+        machine = target.create_target_machine(cpu=cpu, features=features, opt=OPTIMISATION, jit=True)
+        self._engine = llvm.create_mcjit_compiler(llvm.parse_assembly("", llvm.create_context()), machine)
+        # Python takes cycles apart in any order; the engine must go before what it is made of.
+        self._end = weakref.finalize(self, self._engine.close)
+        self._end.atexit = False  # a thread that nobody waits for may still be inside
+        versions = (llvm.llvm_version_info, importlib.import_module("llvmlite").__version__, OPTIMISATION)
+        path = _file(text, cpu, features, target.triple, *versions)
+        code = _read(path)
+        self.cached = code is not None
+        """Whether the code was found on disk."""
+        if code is None:
+            code = _compile(llvm, text, machine)
+            _write(path, code)
+        self._names = set(re.findall(r"^define (?!internal |private )[^@\n]*@([\w.]+)\(", text, re.MULTILINE))
+        self._engine.add_object_file(llvm.ObjectFileRef.from_data(code))
+        self._engine.finalize_object()
+        self.seconds = time.perf_counter() - begin
+        """How long all this took."""
+
+    def address(self, name: str) -> int:
+        """Where an exported function begins."""
+        if name not in self._names:
+            raise RuntimeError(f"the module exports no function {name!r}, only: {', '.join(sorted(self._names))}")
+        return int(self._engine.get_function_address(name))
+
+    def close(self) -> None:
+        """Give the memory back. No function of the module may be called from now on."""
+        self._names.clear()
+        self._end()
+
+    def keep(self) -> None:
+        """Leave the code in memory as long as the process lives."""
+        self._end.detach()
+        self._engine.detach()
+
+
+def _compile(llvm: Any, text: str, machine: Any) -> bytes:
+    try:
+        module = llvm.parse_assembly(text, llvm.create_context())
+        module.verify()
+    except RuntimeError as error:
+        raise RuntimeError(f"LLVM does not take the text of a module: {str(error).strip()}") from None
+    for function in module.functions:  # LLVM ends the process where one is missing
+        name = function.name
+        if function.is_declaration and not name.startswith("llvm.") and llvm.address_of_symbol(name) is None:
+            raise RuntimeError(f"the module calls a function that this process does not have: {name}")
+    return bytes(machine.emit_object(module))
+
+
+# Machine code on disk
+
+
+def cache_folder() -> Path | None:
+    """Where finished code is kept: ``$TINYGRAD_CNN_CACHE``, or a folder among the user's caches."""
+    if chosen := os.environ.get("TINYGRAD_CNN_CACHE"):
+        return Path(chosen)
+    try:
+        home = Path.home()
+    except RuntimeError:
+        return None
+    if sys.platform == "win32":
+        base = os.environ.get("LOCALAPPDATA") or home / "AppData" / "Local"
+    elif sys.platform == "darwin":
+        base = home / "Library" / "Caches"
+    else:
+        base = os.environ.get("XDG_CACHE_HOME") or home / ".cache"
+    return Path(base) / "tinygrad_cnn" / "native"
+
+
+def _file(*everything: object) -> Path | None:
+    folder = cache_folder()
+    if folder is None:
+        return None
+    return folder / (hashlib.sha256("\n".join(map(str, everything)).encode()).hexdigest() + ".code")
+
+
+def _read(path: Path | None) -> bytes | None:
+    """What was written, if all of it is there."""
+    if path is None:
+        return None
+    try:
+        data = path.read_bytes()
+    except OSError:
+        return None
+    if hashlib.sha256(data[32:]).digest() != data[:32]:
+        return None
+    with contextlib.suppress(OSError):
+        os.utime(path)  # files that were not used for the longest time are removed first
+    return data[32:]
+
+
+def _write(path: Path | None, code: bytes) -> None:
+    """Write a file that is there as a whole or not at all. Where it cannot be written, the code is not kept."""
+    if path is None:
+        return
+    with contextlib.suppress(OSError):
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(".part", dir=path.parent)
+        try:
+            with os.fdopen(handle, "wb") as file:
+                file.write(hashlib.sha256(code).digest() + code)
+            os.replace(name, path)
+        except BaseException:
+            os.unlink(name)
+            raise
+        _tidy(path.parent)
+
+
+def _tidy(folder: Path) -> None:
+    """Remove what killed writers left behind, and the oldest files where there is too much."""
+    found, total = [], 0
+    for path in folder.iterdir():
+        if path.suffix not in (".code", ".part"):
+            continue
+        with contextlib.suppress(FileNotFoundError):  # another process tidies, too
+            about = path.stat()
+            if path.suffix == ".part":
+                if about.st_mtime < time.time() - 3600:
+                    path.unlink()
+                continue
+            found.append((about.st_mtime, about.st_size, path))
+            total += about.st_size
+    for _, size, path in sorted(found):
+        if total <= CACHE_LIMIT:
+            break
+        path.unlink(missing_ok=True)
+        total -= size

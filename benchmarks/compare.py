@@ -27,6 +27,9 @@ from report import cell_text, read_results, write_report, write_results
 
 HERE = Path(__file__).resolve().parent
 MODES = ["train", "inference"]
+TOLERANCES = {"train": 1e-3, "inference": 1e-4}
+"""How far results may be from the baseline's. Adam moves each number by its rate at first, whatever the size of its
+gradient: where that is nearly zero, rounding decides which way."""
 IDENTITY = ("net", "mode", "batch", "threads", "busy")
 """What a cell of the results stands for; a new cell takes the place of the one that agrees in all of these."""
 
@@ -125,7 +128,7 @@ def run_cell(
             if not workers:
                 raise SystemExit(f"{title}: nobody takes part")
             baseline = options.baseline if options.baseline in workers else next(iter(workers))
-            for each, reason in disagreements(greetings, baseline).items():
+            for each, reason in disagreements(greetings, baseline, mode).items():
                 leave_out(each, reason)
             say(f"{title}: {options.rounds} rounds")
             roof = limits(options.threads, Path(folder))
@@ -224,11 +227,11 @@ def surroundings(threads: int, cache: Path) -> dict[str, str]:
     }
 
 
-def disagreements(greetings: dict[str, Answer], baseline: str) -> dict[str, str]:
-    """Who computed something else than the baseline, by more than a 1e-4th, and what."""
+def disagreements(greetings: dict[str, Answer], baseline: str, mode: str) -> dict[str, str]:
+    """Who computed something else than the baseline, and what."""
     different: dict[str, str] = {}
     for each, greeting in greetings.items():
-        if not same(greeting["results"], greetings[baseline]["results"], 1e-4):
+        if not same(greeting["results"], greetings[baseline]["results"], TOLERANCES[mode]):
             own, expected = [
                 " ".join(f"{number:.5g}" for number in greetings[name]["results"][:3]) for name in (each, baseline)
             ]
@@ -239,7 +242,7 @@ def disagreements(greetings: dict[str, Answer], baseline: str) -> dict[str, str]
 def check_end(greeting: Answer, end: Answer) -> None:
     """Raise :class:`LeftOutError` for who could not go back to its beginning, and so did other work in its turns."""
     first = greeting["results"][: len(end["again"])]
-    if not same(end["again"], first, 1e-4):
+    if not same(end["again"], first, TOLERANCES["inference"]):
         raise LeftOutError(f"gave {end['again'][0]:.5g} after its turns, where it began with {first[0]:.5g}")
 
 

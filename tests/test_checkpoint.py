@@ -136,7 +136,7 @@ def test_what_is_used_from_outside() -> None:
 
 def test_compiled_steps_are_the_same_and_take_less_memory(device_name: str) -> None:
     tasks = [Task(wrap, count=6) for wrap in (as_it_is, tg.checkpoint, tg.checkpoint)]
-    steps = [tg.compile(tasks[0].step), tg.compile(tasks[1].step), tasks[2].step]
+    steps = [tg.compile(tasks[0].step, executor="numpy"), tg.compile(tasks[1].step, executor="numpy"), tasks[2].step]
     for task, step in zip(tasks, steps, strict=True):
         task.run(step)
     for numbers in zip(*[task.numbers() for task in tasks], strict=True):
@@ -167,7 +167,7 @@ def test_a_plan_of_two_parts_computes_again_only_when_the_gradient_has_come(
     sizes = []
     for wrap in (as_it_is, tg.checkpoint):
         task = Task(wrap, count=6, size=16)
-        step = tg.compile(task.step)
+        step = tg.compile(task.step, executor="numpy")
         step(task.x)
         sizes.append(step.plan.programs[0].arena_bytes)
     assert len(step.plan.parts) == 2
@@ -181,7 +181,7 @@ def test_images_with_a_margin_share_their_memory(device_name: str) -> None:
     x = tg.Tensor(np.ones((8, 4, 16, 16), "float32"))
     used = []
     for count in (4, 8):
-        compiled = tg.compile(nn.Sequential(*layers[:count]))
+        compiled = tg.compile(nn.Sequential(*layers[:count]), executor="numpy")
         compiled(x)
         used.append(compiled.plan.programs[0].other_bytes)
     assert used[1] - used[0] < x.array.nbytes  # four more layers, and not one more image
@@ -205,7 +205,7 @@ def test_what_is_read_before_the_gradient_is_computed_again_too() -> None:
         return y, weight.grad
 
     x = tg.Tensor([[0.1, -0.2, 0.3]] * 4)
-    compiled = tg.compile(function)
+    compiled = tg.compile(function, executor="numpy")
     for one, other in zip(compiled(x), function(x), strict=True):
         assert one is not None
         assert other is not None
@@ -225,4 +225,4 @@ def test_two_checkpoints_side_by_side() -> None:
         return tg.grad((a * b).sum(), weight)
 
     x = tg.Tensor([[0.1, -0.2, 0.3]] * 4)
-    np.testing.assert_allclose(tg.compile(function)(x).numpy(), function(x).numpy(), rtol=1e-5)
+    np.testing.assert_allclose(tg.compile(function, executor="numpy")(x).numpy(), function(x).numpy(), rtol=1e-5)

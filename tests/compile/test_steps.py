@@ -35,7 +35,7 @@ def test_ten_steps(net: str, dtype: str, parts: int) -> None:
     eager, compiled = Task(net, dtype=dtype), Task(net, dtype=dtype)
     expected = [eager.step(eager.inputs, eager.labels).item() for _ in range(10)]
     compiled = Task(net, dtype=dtype)
-    step = tg.compile(compiled.step)
+    step = tg.compile(compiled.step, executor="numpy")
     found = [step(compiled.inputs, compiled.labels).item() for _ in range(10)]
     np.testing.assert_allclose(found, expected, **TOLERANCE[dtype])
     compare(compiled, eager, dtype)
@@ -49,7 +49,7 @@ def test_every_optimiser(optimizer: str) -> None:
     for _ in range(5):
         eager.step(eager.inputs, eager.labels)
     compiled = Task("convolutional", optimizer)
-    step = tg.compile(compiled.step)
+    step = tg.compile(compiled.step, executor="numpy")
     for _ in range(5):
         step(compiled.inputs, compiled.labels)
     compare(compiled, eager, "float64")
@@ -63,7 +63,7 @@ def test_two_steps_in_one_function(parts: int) -> None:
         return first + 2 * second + 4 * task.model(task.inputs).exp().sum()
 
     eager, compiled = Task("convolutional"), Task("convolutional")
-    step = tg.compile(lambda: twice(compiled))
+    step = tg.compile(lambda: twice(compiled), executor="numpy")
     for _ in range(3):
         assert step().item() == pytest.approx(twice(eager).item(), rel=1e-12)
     compare(compiled, eager, "float64")
@@ -94,7 +94,7 @@ def test_small_parameters_are_updated_together(monkeypatch: pytest.MonkeyPatch, 
 
     x = tg.Tensor(np.random.default_rng(0).standard_normal((3, 8)).astype("float32"))
     eager, compiled = make(), make()
-    step = tg.compile(lambda: train(*compiled))
+    step = tg.compile(lambda: train(*compiled), executor="numpy")
     for _ in range(4):
         assert step().item() == pytest.approx(train(*eager).item(), rel=1e-5)
     for mine, theirs in zip(compiled[0].parameters(), eager[0].parameters(), strict=True):
@@ -107,7 +107,7 @@ def test_small_parameters_are_updated_together(monkeypatch: pytest.MonkeyPatch, 
 
 def test_the_learning_rate_may_change() -> None:
     eager, compiled = Task("shared weights"), Task("shared weights")
-    step = tg.compile(compiled.step)
+    step = tg.compile(compiled.step, executor="numpy")
     for rate in (0.01, 0.02, 0.005):
         eager.optimizer.lr = compiled.optimizer.lr = rate
         eager.step(eager.inputs, eager.labels)
@@ -118,7 +118,7 @@ def test_the_learning_rate_may_change() -> None:
 
 def test_training_and_evaluation_are_told_apart() -> None:
     task = Task("dropout")
-    predict = tg.compile(task.model)
+    predict = tg.compile(task.model, executor="numpy")
     task.model.eval()
     quiet = task.model(task.inputs).numpy()
     np.testing.assert_allclose(predict(task.inputs).numpy(), quiet, rtol=1e-12)
@@ -132,7 +132,7 @@ def test_training_and_evaluation_are_told_apart() -> None:
 
 def test_another_shape_is_another_plan_of_the_same_parameters() -> None:
     eager, compiled = Task("residual"), Task("residual")
-    step = tg.compile(compiled.step)
+    step = tg.compile(compiled.step, executor="numpy")
     for rows in (6, 4, 6, 3):
         eager.step(eager.inputs[:rows], eager.labels[:rows])
         step(compiled.inputs[:rows], compiled.labels[:rows])
@@ -141,7 +141,7 @@ def test_another_shape_is_another_plan_of_the_same_parameters() -> None:
 
 def test_views_of_inputs() -> None:
     task = Task("convolutional")
-    predict = tg.compile(task.model)
+    predict = tg.compile(task.model, executor="numpy")
     wide = tg.Tensor(np.random.default_rng(0).standard_normal((6, 2, 16, 8)))
     view = wide[:, :, ::-2]
     np.testing.assert_allclose(predict(view).numpy(), task.model(view).numpy(), rtol=1e-12)
@@ -149,7 +149,7 @@ def test_views_of_inputs() -> None:
 
 def test_eager_and_compiled_steps_take_turns() -> None:
     eager, mixed = Task("residual"), Task("residual")
-    step = tg.compile(mixed.step)
+    step = tg.compile(mixed.step, executor="numpy")
     for turn in range(6):
         eager.step(eager.inputs, eager.labels)
         (step if turn % 2 else mixed.step)(mixed.inputs, mixed.labels)
@@ -159,7 +159,7 @@ def test_eager_and_compiled_steps_take_turns() -> None:
 def test_loading_a_state_is_seen() -> None:
     task = Task("convolutional")
     before = {name: tensor.numpy().copy() for name, tensor in task.model.state_dict().items()}
-    step = tg.compile(task.step)
+    step = tg.compile(task.step, executor="numpy")
     first = step(task.inputs, task.labels).item()
     step(task.inputs, task.labels)
     task.model.load_state_dict(before)

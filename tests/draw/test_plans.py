@@ -25,7 +25,7 @@ def training_step(rows: int = 8, **settings: Any) -> Any:
     layer = nn.Linear(3, 1)
     optimizer = tg.optim.SGD(layer.parameters(), lr=0.1)
 
-    @tg.compile(**settings)
+    @tg.compile(**{"executor": "numpy", **settings})
     def step(x: tg.Tensor, y: tg.Tensor) -> tg.Tensor:
         optimizer.zero_grad()
         loss = nn.functional.mse_loss(layer(x).relu(), y)
@@ -40,7 +40,7 @@ def training_step(rows: int = 8, **settings: Any) -> Any:
 def convolution(rows: int) -> tuple[Any, tg.Tensor]:
     """A compiled convolution with enough work to be divided between two threads, and what it is called with."""
     layer = nn.Conv2d(4, 8, 3, padding=1)
-    compiled = tg.compile(lambda x: nn.functional.max_pool2d(layer(x).relu(), 2))
+    compiled = tg.compile(lambda x: nn.functional.max_pool2d(layer(x).relu(), 2), executor="numpy")
     return compiled, tg.Tensor(np.zeros((rows, 4, 32, 32), "float32"))
 
 
@@ -68,7 +68,7 @@ def test_boxes_say_what_becomes_of_their_results() -> None:
         assert view.outputs == ("scalar",)
         assert "new weight" in tg.draw(step).dot
     assert [node.name for node in view.nodes if node.role == "parameter"] == ["weight", "bias"]
-    inference = tg.compile(lambda x: x.exp())
+    inference = tg.compile(lambda x: x.exp(), executor="numpy")
     inference(tg.Tensor([1.0]))
     assert tg.draw(inference).view.nodes[-1].facts == ()
 

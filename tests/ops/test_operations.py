@@ -147,7 +147,7 @@ def test_compiled_gives_what_eager_gives(case, dtype):
     arrays = case.arrays(dtype)
     tg.seed(0)
     expected = case.function(*tensors(arrays))
-    compiled = tg.compile(case.function)
+    compiled = tg.compile(case.function, executor="numpy")
     for _ in range(2):  # the second call runs in the memory of the first
         tg.seed(0)
         found = compiled(*tensors(arrays))
@@ -165,7 +165,7 @@ def test_a_compiled_gradient_gives_what_eager_gives(case, dtype):
     def function(*inputs):
         return gradients(case, list(inputs))
 
-    compiled = tg.compile(function)
+    compiled = tg.compile(function, executor="numpy")
     for _ in range(2):
         tg.seed(0)
         found_output, found = compiled(*tensors(arrays))
@@ -175,10 +175,12 @@ def test_a_compiled_gradient_gives_what_eager_gives(case, dtype):
 
 
 @each_case
-def test_native_code_gives_what_eager_gives(case, monkeypatch):
+@pytest.mark.parametrize("lanes", [1, 16], ids="{} lanes".format)
+def test_native_code_gives_what_eager_gives(case, lanes, monkeypatch):
     """The result, and the gradients where there are any, in plans that watch their memory."""
     pytest.importorskip("llvmlite", reason="native code needs llvmlite")
     monkeypatch.setattr(native_executor, "checked", True)
+    monkeypatch.setattr(native_executor, "_lanes", lambda *_: lanes)
     arrays = case.arrays("float32")
 
     def function(*inputs):

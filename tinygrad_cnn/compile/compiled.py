@@ -99,16 +99,19 @@ class Compiled:
     def _plan_of(self, graph: Graph) -> Plan | NativePlan:
         from .plan import Plan
 
-        if self.executor != "native":
-            return Plan(graph, None, self.convolution)
-        from .native import NativePlan, NotLanesError
+        why = ""
+        if self.executor == "native" or (self.executor == "auto" and self.convolution == "auto" and _native_runs()):
+            from .native import NativePlan, NotLanesError
 
-        try:
-            return NativePlan(graph)
-        except NotLanesError as why:
-            plan = Plan(graph, None, self.convolution)
-            plan.not_native_because = str(why)
-            return plan
+            try:
+                native = NativePlan(graph, whole=self.executor == "auto")
+            except NotLanesError as reason:
+                why = str(reason)
+            else:
+                return native
+        plan = Plan(graph, None, self.convolution)
+        plan.not_native_because = why
+        return plan
 
     def _name(self) -> str:
         return str(getattr(self.function, "__qualname__", type(self.function).__name__))
@@ -163,6 +166,14 @@ class Compiled:
             return make_report(self.plan, repeats)
 
 
+@functools.cache
+def _native_runs() -> bool:
+    """Whether native code can run here."""
+    from .native.machine import why_not
+
+    return not why_not()
+
+
 def _check_native() -> None:
     """Raise where native code cannot run."""
     require("compile", "llvmlite.binding", "llvmlite", "fast")
@@ -192,11 +203,12 @@ def compile(
         function: takes tensors (NumPy arrays are converted), nested lists, tuples and dictionaries of them, and Python
             constants, which belong to what the function is compiled for. Returns the same kinds of things.
         executor: ``"numpy"`` for plans of NumPy calls on the CPU; ``"native"`` for native code there, which needs the
-            extra ``fast`` and pays for batches of 16 and more; ``"plain"`` to run the graph node by node, on any
-            device; ``"auto"`` for NumPy's plans on the CPU, and node by node elsewhere.
+            extra ``fast``; ``"plain"`` to run the graph node by node, on any device; ``"auto"`` for native code on the
+            CPU where the extra is installed and has kernels for all products and convolutions, else for NumPy's plans
+            there, and node by node elsewhere.
         convolution: the algorithm of NumPy's plans for convolutions that it suits: ``"windows"``, ``"strips"``,
             ``"winograd"`` or ``"fft"``; ``"auto"`` takes what should be the quickest for each shape. ``report()`` names
-            what was taken.
+            what was taken. Native code takes its own choice.
 
     What holds inside:
 

@@ -129,7 +129,10 @@ def _native_report(plan: NativePlan, repeats: int) -> Report:
         milliseconds = None if seconds is None else 1e3 * seconds
         kernel = "NumPy" if step.kernel is None else f"{step.name}: {step.way}"
         lines.append(Line(words, scope, shape, 1, milliseconds, kernel, gflops))
-    remark = f"{plan.lanes} examples in a vector, {plan.blocks} blocks of them, threads: {plan.threads}"
+    if plan.lanes == 1:
+        remark = f"channels side by side in vectors, examples: {plan.blocks}, threads: {plan.threads}"
+    else:
+        remark = f"{plan.lanes} examples in a vector, {plan.blocks} blocks of them, threads: {plan.threads}"
     return Report(plan.nbytes, plan.threads, "", "native", remark, len(plan.traced.nodes), tuple(lines))
 
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from typing import Any
 
@@ -56,6 +56,14 @@ class Rows(Operation):
 
     def forward(self, xp: Any, x: Array) -> Array:
         return x[(slice(None),) * self.axis + (slice(self.start, self.stop),)]
+
+
+@dataclass(frozen=True)
+class ReshapeRows(Reshape):
+    """A reshape of some of the examples."""
+
+    axis: int = field(repr=False)
+    """Where the examples lie afterwards."""
 
 
 class NotSplitError(Exception):
@@ -168,11 +176,19 @@ def _broadcast_to(cutter: _Cutter, node: Node, axes: Sequence[int | None]) -> Re
 
 def _reshape(cutter: _Cutter, node: Node, axes: Sequence[int | None]) -> Rewritten:
     axis, (x,) = _first(axes), node.inputs
-    place = reshaped_axis(axis, x.spec.shape, node.spec.shape, cutter.total)
-    return like(node, Reshape(cutter.shape(node.spec.shape, place)), [cutter.new[x]]), place
+    try:
+        place = _reshaped_axis(axis, x.spec.shape, node.spec.shape, cutter.total)
+    except NotSplitError:
+        if cutter.total > 1 or cutter.length > 1:
+            raise
+        if node.spec.shape.count(1) == 1:
+            place = node.spec.shape.index(1)
+            return like(node, ReshapeRows(node.spec.shape, place), [cutter.new[x]]), place
+        return like(node, AllReduce(), [like(node, node.op, [cutter.new[x]])]), None  # a sum over the only example
+    return like(node, ReshapeRows(cutter.shape(node.spec.shape, place), place), [cutter.new[x]]), place
 
 
-def reshaped_axis(axis: int, before: Sequence[int], after: Sequence[int], length: int) -> int:
+def _reshaped_axis(axis: int, before: Sequence[int], after: Sequence[int], length: int) -> int:
     """Where an axis of a certain length comes to lie in a reshape. Raises :class:`NotSplitError` if it is joined."""
     lead, place, wanted = 1, 0, math.prod(before[:axis])
     while place < len(after) and lead < wanted:

@@ -6,6 +6,7 @@ states. Operations without a kernel are done by NumPy between two segments.
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Callable, Hashable, Iterator, Sequence
 from contextlib import contextmanager
@@ -22,16 +23,18 @@ from ...graph import Node
 from ...ops.base import SYMBOL, Full
 from ...ops.index import AddAlongDim, TakeAlongDim
 from ...summary import count_macs
-from ..fuse import fuse
+from ..fuse import Fused, fuse
 from ..graph import Graph
 from ..memory import Life, place
 from ..numpy.executor import with_copies
 from ..passes import optimise
 from ..plan import uninterrupted
+from ..report import count_macs_stored
 from ..split import NotSplitError, Part, batch_size, part_of
 from . import runtime
 from .ir import I64, PTR, Function, Type, Value, module
 from .lanes import PARTIAL, Buffer, NotLanesError, View
+from .loops import widths
 from .machine import Binary, host_features
 from .meeting import BARRIER
 from .planner import Planner
@@ -45,6 +48,8 @@ PARALLEL_MACS = 1_000_000
 """A thread has at least so many multiply-adds: more than it takes to meet the others."""
 GUARD = 64
 """Bytes behind each array of a plan that checks itself."""
+CHANNELS_COST = 1.25
+"""How much longer one example takes where its channels lie side by side, and fill the vectors, than in lanes."""
 TABLE = 0
 """Where the addresses of the user's arrays lie in the arena, in bytes behind the header."""
 
@@ -52,12 +57,22 @@ TABLE = 0
 class NativePlan:
     """A graph as native code.
 
+    Args:
+        traced: the graph as the function described it.
+        threads: how many at most; without it, what pays.
+        cpu: LLVM's name of the processor; without it, this one.
+        lanes: how many examples lie side by side; without it, what should be the quickest.
+        whole: refuse graphs with a product or a convolution that NumPy would have to do.
+
     Raises :class:`NotLanesError` with the reason where examples cannot lie in lanes.
     """
 
     executor = "native"
 
-    def __init__(self, traced: Graph, threads: int | None = None, cpu: str | None = None) -> None:
+    def __init__(
+        self, traced: Graph, threads: int | None = None, cpu: str | None = None, lanes: int | None = None,
+        whole: bool = False,
+    ) -> None:  # fmt: skip
         self.traced = traced
         """The graph as the function described it."""
         self.graph = optimise(traced)
@@ -69,16 +84,21 @@ class NativePlan:
         self.total = batch_size(self.graph)
         if not self.total:
             raise NotLanesError("no argument has a batch")
-        self.lanes = 16 if self.total > 8 else 8
-        registers = min(24, (24 * 512 if wide else 12 * 256) // (32 * self.lanes))
+        width = self.width // 32
+        self.lanes = lanes or _lanes(self.graph, self.total, width)
+        registers = min(24, (24 * 512 if wide else 12 * 256) // (32 * max(self.lanes, width)))
         if any(not node.spec.size for node in self.graph.nodes):
             raise NotLanesError("an array is empty")
         try:
             part = part_of(self.graph, self.total, 0, self.lanes)
             part = Part(with_copies(fuse(part.graph)), part.start, part.stop, part.arguments, part.results)
-            self.planner = Planner(part, self.total, self.lanes, self.graph.argument_dims, registers)
+            self.planner = Planner(part, self.total, self.lanes, width, self.graph.argument_dims, registers)
         except NotSplitError as why:
             raise NotLanesError(str(why)) from why
+        left = [step.nodes[0] for step in self.planner.steps if step.place == "python"]
+        heavy = [node for node in left if sum(count_macs_stored(each) for each in _body(node))]
+        if whole and heavy:
+            raise NotLanesError(f"{heavy[0].op} has no native kernel")
         self.part, self.blocks = part, self.planner.blocks
         most = min(os.cpu_count() or 1, self.macs // PARALLEL_MACS + 1)
         self.threads = threads or min(most, self.blocks)
@@ -407,6 +427,8 @@ class NativePlan:
     @property
     def parts_in_words(self) -> str:
         """What ``running`` is a part of, for pictures."""
+        if self.lanes == 1:
+            return "the graph of one example, whose channels lie side by side in vectors"
         return f"the graph of one block of {self.lanes} examples, which lie side by side in vectors"
 
     def load(self, arguments: Sequence[Array]) -> None:
@@ -498,6 +520,27 @@ class NativePlan:
                 np.copyto(state, value)
 
         return [copy]
+
+
+def _body(node: Node) -> Sequence[Node]:
+    return node.op.body if isinstance(node.op, Fused) else [node]
+
+
+def _lanes(graph: Graph, total: int, width: int) -> int:
+    """How many examples lie side by side, or 1 where the channels of one do: whatever should take less time.
+
+    The slowest thread has some blocks of 16 examples, the last of which may be almost empty; or some single examples,
+    for which more vectors are computed where the number of channels does not fill them.
+    """
+    threads = os.cpu_count() or 1
+    work = sorted([(count_macs_stored(node), node.spec.shape[-1]) for node in graph.nodes if node.spec.shape])
+    if not any(macs for macs, _ in work):
+        work = [(size, size) for _, size in work[-1:]]
+    vectors = sum(macs * sum((stop - start) // part for start, stop, part in widths(size, width)) / max(size, 1)
+                  for macs, size in work)  # fmt: skip
+    each = CHANNELS_COST * vectors * width / max(sum(macs for macs, _ in work), 1)
+    in_lanes = 16 * math.ceil(math.ceil(total / 16) / threads)
+    return 1 if each * math.ceil(total / threads) < in_lanes else 16
 
 
 @contextmanager

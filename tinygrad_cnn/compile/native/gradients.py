@@ -360,13 +360,10 @@ class WeightGradient:
         f = Function(name, [PTR, PTR, PTR, I64, I64, I64, I64])
         source, grad, out, low, high, source_step, grad_step = f.arguments
         vector, number = Type(self.input.type.scalar, self.lanes), Type(self.input.type.scalar)
-        f.needs.add("declare i64 @llvm.smin.i64(i64, i64)")
 
         def tile(place: Int, _: list[Value]) -> None:
             # The last tile begins earlier, so that it is whole: some rows are computed twice.
-            wanted = f.mul(place, self.rows)
-            text = wanted if isinstance(wanted, int) else wanted.text
-            first = f.value(f"call i64 @llvm.smin.i64(i64 {text}, i64 {self.ins - self.rows})", I64)
+            first = f.smallest(f.mul(place, self.rows), self.ins - self.rows)
             for start, stop, count in pieces(self.width // self.lanes, self.columns):
                 f.loop(start, stop, count, lambda o, _, count=count: part(first, f.mul(o, self.lanes), count))  # type: ignore[misc]
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 
@@ -32,15 +31,14 @@ class Contract(Head):
     """The lengths of the axes that are summed over."""
     a: Reach
     b: Reach
-    lanes: int
 
     @property
     def key(self) -> Hashable:
         return "contract", self.trips, self.a, self.b
 
-    def values(self, f: Function, index: Sequence[Int], inner: int, outer: int, tile: Tile) -> list[Value]:
-        rows, columns = tile
-        kind = Type(self.a.operand.type.scalar, self.lanes)
+    def values(self, f: Function, index: Sequence[Int], tile: Tile) -> list[Value]:
+        rows, columns, lanes = tile.rows, tile.columns, tile.lanes
+        kind = Type(self.a.operand.type.scalar, lanes)
         bases = []
         for reach in (self.a, self.b):
             start = reach.operand.at(f, index)
@@ -48,13 +46,13 @@ class Contract(Head):
         rounds: list[Int] = []
 
         def read(which: int, row: int, column: int, seen: dict[tuple[int, int], Value], now: list[Value]) -> Value:
-            reach = (self.a, self.b)[which]
-            along = reach.operand.strides
-            more = (row * along[inner] if inner >= 0 else 0) + (column * along[outer] if outer >= 0 else 0)
+            operand = (self.a, self.b)[which].operand
+            along = operand.strides
+            more = row * along[tile.inner] if tile.inner >= 0 else 0
+            more += column * tile.apart * along[tile.outer] if tile.outer >= 0 else 0
             if (which, more) not in seen:
-                lanes = reach.operand.type.lanes
-                value = f.load(now[which], more * lanes, reach.operand.type)
-                seen[which, more] = value if lanes == self.lanes else f.spread(value, self.lanes)
+                value = f.load(now[which], more * operand.unit, operand.element(lanes))
+                seen[which, more] = value if value.type.lanes == lanes else f.spread(value, lanes)
             return seen[which, more]
 
         def add_up(depth: int, totals: list[Value]) -> list[Value]:
@@ -69,7 +67,7 @@ class Contract(Head):
                 return f.loop(0, self.trips[depth], 1, body, totals)
             seen: dict[tuple[int, int], Value] = {}
             now = [
-                f.at(base, f.mul(f.dot(rounds, reach.strides), reach.operand.type.lanes), kind.scalar)
+                f.at(base, f.mul(f.dot(rounds, reach.strides), reach.operand.unit), kind.scalar)
                 for base, reach in zip(bases, (self.a, self.b), strict=True)
             ]
             for column in range(columns):
@@ -86,31 +84,18 @@ class Contract(Head):
 
 
 @dataclass(frozen=True)
-class Window(Head):
-    """The largest number or the sum of each window."""
+class Constant(Head):
+    """The same number everywhere."""
 
-    of: Operand
-    taps: tuple[int, ...]
-    """Where the numbers of the window lie, from its first, in vectors."""
-    largest: bool
-    divisor: float = 1.0
+    scalar: str
+    number: float = 0.0
 
     @property
     def key(self) -> Hashable:
-        return "window", self.of, self.taps, self.largest, self.divisor
+        return "constant", self.scalar, self.number
 
-    def values(self, f: Function, index: Sequence[Int], inner: int, outer: int, tile: Tile) -> list[Value]:
-        found = []
-        for point in places(f, index, inner, outer, tile):
-            base = f.at(f.arguments[self.of.pointer], self.of.at(f, point), self.of.type.scalar)
-            numbers = [f.load(base, tap * self.of.type.lanes, self.of.type) for tap in self.taps]
-            result = numbers[0]
-            for number in numbers[1:]:
-                result = maximum(f, result, number) if self.largest else f.binary("fadd", result, number)
-            if self.divisor != 1:
-                result = f.binary("fdiv", result, constant(self.divisor, result.type))
-            found.append(result)
-        return found
+    def values(self, f: Function, index: Sequence[Int], tile: Tile) -> list[Value]:
+        return [constant(self.number, Type(self.scalar, tile.lanes))] * (tile.rows * tile.columns)
 
 
 def maximum(f: Function, a: Value, b: Value) -> Value:
@@ -120,78 +105,15 @@ def maximum(f: Function, a: Value, b: Value) -> Value:
     return f.select(f.value(f"or {larger}, {unordered.text}", larger.type), a, b)
 
 
-@dataclass(frozen=True)
-class Winner(Head):
-    """The gradient of a maximum, for one cell of each window: the number above, if this cell is the first largest."""
-
-    grad: Operand
-    image: Operand
-    """The first cell of the window."""
-    top: Operand
-    taps: tuple[int, ...]
-    """The cells before this one, and this one, from the first, in vectors."""
-
-    @property
-    def key(self) -> Hashable:
-        return "winner", self.grad, self.image, self.top, self.taps
-
-    def values(self, f: Function, index: Sequence[Int], inner: int, outer: int, tile: Tile) -> list[Value]:
-        found = []
-        for point in places(f, index, inner, outer, tile):
-            top = self.top.load(f, point, self.top.type.lanes)
-            base = f.at(f.arguments[self.image.pointer], self.image.at(f, point), self.image.type.scalar)
-            wins = [
-                f.compare("ueq", f.load(base, tap * self.image.type.lanes, self.image.type), top) for tap in self.taps
-            ]
-            grad = self.grad.load(f, point, self.grad.type.lanes)
-            for earlier in wins[:-1]:
-                grad = f.select(earlier, constant(0, grad.type), grad)
-            found.append(f.select(wins[-1], grad, constant(0, grad.type)))
-        return found
-
-
-@dataclass(frozen=True)
-class Spread(Head):
-    """Each number, divided, at all places of its window."""
-
-    of: Operand
-    divisor: float
-
-    @property
-    def key(self) -> Hashable:
-        return "spread", self.of, self.divisor
-
-    def values(self, f: Function, index: Sequence[Int], inner: int, outer: int, tile: Tile) -> list[Value]:
-        found = []
-        for point in places(f, index, inner, outer, tile):
-            value = self.of.load(f, point, self.of.type.lanes)
-            found.append(f.binary("fdiv", value, constant(self.divisor, value.type)))
-        return found
-
-
-@dataclass(frozen=True)
-class Nothing(Head):
-    """Zeros."""
-
-    type: Type
-
-    @property
-    def key(self) -> Hashable:
-        return "nothing", self.type
-
-    def values(self, f: Function, index: Sequence[Int], inner: int, outer: int, tile: Tile) -> list[Value]:
-        return [constant(0, self.type)] * math.prod(tile)
-
-
-def places(f: Function, index: Sequence[Int], inner: int, outer: int, tile: Tile) -> list[list[Int]]:
-    """The places of a tile, those of the outer axis following each other."""
+def places(f: Function, index: Sequence[Int], tile: Tile) -> list[list[Int]]:
+    """The places of a tile, row by row."""
     found = []
-    for row in range(tile[0]):
-        for column in range(tile[1]):
+    for row in range(tile.rows):
+        for column in range(tile.columns):
             point = list(index)
-            if inner >= 0:
-                point[inner] = f.add(point[inner], row)
-            if outer >= 0:
-                point[outer] = f.add(point[outer], column)
+            if tile.inner >= 0:
+                point[tile.inner] = f.add(point[tile.inner], row)
+            if tile.outer >= 0:
+                point[tile.outer] = f.add(point[tile.outer], column * tile.apart)
             found.append(point)
     return found

@@ -129,6 +129,8 @@ class Function:
 
     def reduce(self, name: str, vector: Value, start: float | None = None, flags: str = "") -> Value:
         """All lanes of a vector as one number: ``name`` is ``fadd``, ``fmax``, ..."""
+        if vector.type.lanes == 1:
+            return vector
         kind = Type(vector.type.scalar)
         full = f"llvm.vector.reduce.{name}.{vector.type.suffix}"
         inputs = [vector] if start is None else [constant(start, kind), vector]
@@ -156,6 +158,13 @@ class Function:
         if a in (0, 1) or b in (0, 1):
             return (b if a == 1 else 0) if a in (0, 1) else (a if b == 1 else 0)
         return self.value(f"mul nsw i64 {_word(a)}, {_word(b)}", I64)
+
+    def smallest(self, a: Int, b: int) -> Int:
+        """The smaller of two whole numbers."""
+        if isinstance(a, int):
+            return min(a, b)
+        self.needs.add("declare i64 @llvm.smin.i64(i64, i64)")
+        return self.value(f"call i64 @llvm.smin.i64({a}, i64 {b})", I64)
 
     def dot(self, indices: Sequence[Int], strides: Sequence[int], start: Int = 0) -> Int:
         """``start + indices[0] * strides[0] + ...``, the known part added up last, into one number."""

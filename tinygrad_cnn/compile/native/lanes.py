@@ -25,7 +25,7 @@ from ...ops.reduce import Reduction
 from ...ops.shape import Permute, Reshape
 from ..fuse import Fused
 from ..layout import Arranged
-from ..split import AllReduce, Rows, reshaped_axis
+from ..split import AllReduce, ReshapeRows, Rows
 
 PARTIAL = -1
 """What stands for the axis of the batch in an array that holds a sum over the examples of one block."""
@@ -35,16 +35,16 @@ class NotLanesError(Exception):
     """Why a graph cannot be computed with examples in lanes."""
 
 
-def batch_axes(order: Sequence[Node], arguments: dict[Node, int | None], length: int) -> dict[Node, int | None]:
+def batch_axes(order: Sequence[Node], arguments: dict[Node, int | None]) -> dict[Node, int | None]:
     """For each node the axis on which examples lie, ``PARTIAL``, or ``None`` for whole arrays."""
     axes: dict[Node, int | None] = dict(arguments)
     for node in order:
         if node not in axes:
-            axes[node] = _axis(node, [axes[each] for each in node.inputs], length)
+            axes[node] = _axis(node, [axes[each] for each in node.inputs])
     return axes
 
 
-def _axis(node: Node, given: Sequence[int | None], length: int) -> int | None:
+def _axis(node: Node, given: Sequence[int | None]) -> int | None:
     op = node.op
     if isinstance(op, Rows):
         return op.axis
@@ -55,9 +55,7 @@ def _axis(node: Node, given: Sequence[int | None], length: int) -> int | None:
     if isinstance(op, Fused):
         return _fused_axis(op, given)
     if isinstance(op, Reshape):
-        if axis == PARTIAL:
-            return PARTIAL
-        return reshaped_axis(axis, node.inputs[0].spec.shape, node.spec.shape, length)
+        return op.axis if isinstance(op, ReshapeRows) else PARTIAL
     if isinstance(op, Permute):
         return PARTIAL if axis == PARTIAL else op.dims.index(axis)
     if isinstance(op, Reduction):

@@ -39,14 +39,34 @@ class Operand:
         """Bytes of one number."""
         return SIZES[self.type.scalar]
 
+    @property
+    def unit(self) -> int:
+        """How many numbers a stride of 1 stands for."""
+        return self.type.lanes
+
+    def element(self, lanes: int) -> Type:
+        """What is read or written at once, by a loop with so many lanes."""
+        return self.type
+
     def at(self, f: Function, index: Sequence[Int]) -> Int:
         """Where the number of a place lies, counted in single numbers."""
-        return f.mul(f.dot(index, self.strides, self.offset), self.type.lanes)
+        return f.mul(f.dot(index, self.strides, self.offset), self.unit)
 
     def load(self, f: Function, index: Sequence[Int], lanes: int) -> Value:
         """The number of a place, in every lane."""
-        value = f.load(f.arguments[self.pointer], self.at(f, index), self.type)
+        value = f.load(f.arguments[self.pointer], self.at(f, index), self.element(lanes))
         return value if value.type.lanes == lanes else f.spread(value, lanes)
+
+
+@dataclass(frozen=True)
+class Row(Operand):
+    """An array of one example, with single numbers as its type: neighbours on the last axis are in the lanes.
+
+    The stride of that axis is 1, or 0 for a number that all of them share.
+    """
+
+    def element(self, lanes: int) -> Type:
+        return Type(self.type.scalar, lanes if self.strides and self.strides[-1] else 1)
 
 
 @dataclass(frozen=True)
@@ -96,7 +116,19 @@ def what(op: object) -> Hashable:
     return "broadcast_to" if isinstance(op, BroadcastTo) else op
 
 
-Tile = tuple[int, int]
+@dataclass(frozen=True)
+class Tile:
+    """Places that are computed together: ``rows`` along one axis and ``columns`` along another."""
+
+    rows: int
+    columns: int
+    inner: int
+    """The axis of the rows; -1 where there is none."""
+    outer: int
+    """That of the columns."""
+    lanes: int
+    apart: int
+    """By how much the index of a column differs from that of the one before."""
 
 
 class Head:
@@ -104,11 +136,8 @@ class Head:
 
     key: Hashable
 
-    def values(self, f: Function, index: Sequence[Int], inner: int, outer: int, tile: Tile) -> list[Value]:
-        """The values at ``index`` and, from there, at ``tile`` places along the axes ``inner`` and ``outer``.
-
-        An axis of -1 does not exist. The places of the outer axis follow each other in the result.
-        """
+    def values(self, f: Function, index: Sequence[Int], tile: Tile) -> list[Value]:
+        """The values at ``index`` and the other places of a tile: those of a row follow each other."""
         raise NotImplementedError
 
     def write(self, loop: Loop, name: str) -> Function:
@@ -123,7 +152,7 @@ class Loop:
     space: tuple[int, ...]
     outer: tuple[int, ...]
     """Axes that are kept by sums, the slowest first."""
-    tile: Tile
+    tile: tuple[int, int]
     """The most places at once along the last inner and the last outer axis."""
     lanes: int
     pointers: int
@@ -133,13 +162,18 @@ class Loop:
     """Whether sums over lanes leave some out: the argument behind the others says which."""
     shared: bool = False
     """Whether the only axis runs between two numbers, which are the last arguments."""
+    wide: int = 1
+    """How many neighbours on the last axis are computed side by side, where the lanes do not hold examples."""
+    rows_first: bool = True
+    """Whether a head's loop does all channels of a row of places, then the next row; else all places of a channel."""
 
     @property
     def key(self) -> Hashable:
         """Loops of the same key are the same function."""
         head = None if self.head is None else self.head.key
         members = tuple([each.key for each in self.members])
-        return self.space, self.outer, self.tile, self.lanes, self.pointers, head, members, self.masked, self.shared
+        about = self.space, self.outer, self.tile, self.lanes, self.pointers, self.masked, self.shared, self.wide
+        return about, self.rows_first, head, members
 
     def write(self, name: str) -> Function:
         """The function: it takes a pointer to each array."""
@@ -160,6 +194,20 @@ def pieces(length: int, most: int) -> Iterator[tuple[int, int, int]]:
         yield longer * (short + 1), length, short
 
 
+def widths(length: int, most: int) -> Iterator[tuple[int, int, int]]:
+    """An axis cut into vectors, the last ones shorter: where those of a width start, stop, the width.
+
+    >>> list(widths(38, 16))
+    [(0, 32, 16), (32, 36, 4), (36, 38, 2)]
+    """
+    start = 0
+    while start < length:
+        stop = start + (length - start) // most * most
+        if stop > start:
+            yield start, stop, most
+        start, most = stop, most // 2
+
+
 class Writer:
     """Writes a loop as a function."""
 
@@ -169,7 +217,11 @@ class Writer:
         self.inner = [axis for axis in range(len(loop.space)) if axis not in loop.outer]
         self.index: list[Int] = [0] * len(loop.space)
         self.sums = [member for member in loop.members if member.total is not None]
-        self.by_rows = loop.head is not None and bool(self.inner)
+        self.by_rows = loop.head is not None and bool(self.inner) and loop.rows_first
+        self.lanes = loop.lanes
+        """How many numbers are computed side by side, now."""
+        self.across = len(loop.space) - 1 if loop.wide > 1 else -1
+        """The axis whose neighbours these are; -1 where the lanes hold examples."""
         self.totals: list[Value] = []
         """Where sums are held, by rows."""
 
@@ -199,15 +251,12 @@ class Writer:
 
     def _clear(self) -> None:
         """Memory for the sums, zero at first."""
-        count = math.prod([self.loop.space[axis] for axis in self.loop.outer])
+        count = math.prod([self.loop.space[axis] for axis in self.loop.outer]) * self.loop.lanes
         for member in self.sums:
-            kind = Type(scalar_of(member), self.loop.lanes)
-            room = self.f.room(kind, count)
-
-            def clear(at: Int, _: list[Value], room: Value = room, kind: Type = kind) -> None:
-                self.f.store(constant(0, kind), room, self.f.mul(at, self.loop.lanes))
-
-            self.f.loop(0, count, 1, clear)
+            room = self.f.room(Type(scalar_of(member), max(self.loop.lanes, self.loop.wide)), count)
+            for start, stop, width in widths(count, max(self.loop.lanes, self.loop.wide)):
+                zero = constant(0, Type(scalar_of(member), width))
+                self.f.loop(start, stop, width, lambda at, _, zero=zero, room=room: self.f.store(zero, room, at))  # type: ignore[misc]
             self.totals.append(room)
 
     def _finish_sums(self) -> None:
@@ -221,26 +270,31 @@ class Writer:
         if axes:
             self._along(axes[0], 1, lambda _, __: self._finish_all(member, room, axes[1:]), [])
             return
-        kind = Type(scalar_of(member), self.loop.lanes)
-        self._finish(member, self.f.load(room, self._total(0), kind), 0)
+        self._finish(member, self.f.load(room, self._total(0), Type(scalar_of(member), self.lanes)), 0)
 
     def _total(self, column: int) -> Int:
         """Where the sum for the places of the outer axes lies."""
         sizes = [self.loop.space[axis] for axis in self.loop.outer]
         strides = [math.prod(sizes[place + 1 :]) * self.loop.lanes for place in range(len(sizes))]
-        return self.f.dot([self.index[axis] for axis in self.loop.outer], strides, column * self.loop.lanes)
+        return self.f.dot([self.index[axis] for axis in self.loop.outer], strides, column * self.lanes)
 
     def _along(
         self, axis: int, most: int, body: Callable[[int, list[Value]], list[Value] | None], carried: list[Value]
     ) -> list[Value]:
-        """Run ``body(how many places at once, carried)`` for all places of an axis."""
-        for start, stop, size in pieces(self.loop.space[axis], most):
+        """Run ``body(how many places or vectors at once, carried)`` for all places of an axis."""
+        before = self.lanes
+        cuts = widths(self.loop.space[axis], self.loop.wide) if axis == self.across else [(0, self.loop.space[axis], 1)]
+        for first, last, width in cuts:
+            if axis == self.across:
+                self.lanes = width
+            for start, stop, size in pieces((last - first) // width, most):
 
-            def step(index: Int, now: list[Value], size: int = size) -> list[Value] | None:
-                self.index[axis] = index
-                return body(size, now)
+                def step(index: Int, now: list[Value], size: int = size) -> list[Value] | None:
+                    self.index[axis] = index
+                    return body(size, now)
 
-            carried = self.f.loop(start, stop, size, step, carried)
+                carried = self.f.loop(first + start * width, first + stop * width, size * width, step, carried)
+        self.lanes = before
         return carried
 
     def _outer(self, axes: list[int]) -> None:
@@ -265,7 +319,7 @@ class Writer:
         for axis in self.inner[-1:] if self.by_rows else self.inner:
             self.index[axis] = 0
         self._share(columns)
-        zeros = [constant(0, Type(scalar_of(member), self.loop.lanes)) for member in self.sums for _ in range(columns)]
+        zeros = [constant(0, Type(scalar_of(member), self.lanes)) for member in self.sums for _ in range(columns)]
         if self.by_rows:
             self._along(self.inner[-1], self.loop.tile[0], self._places, [])
             return
@@ -284,7 +338,7 @@ class Writer:
                 if isinstance(source, Operand) and self.inner and not any(source.strides[axis] for axis in self.inner):
                     for column in range(columns):
                         if (source, column) not in self.shared:
-                            self.shared[source, column] = source.load(self.f, self._place(0, column), self.loop.lanes)
+                            self.shared[source, column] = source.load(self.f, self._place(0, column), self.lanes)
 
     def _run_inner(self, axes: list[int], totals: list[Value]) -> list[Value]:
         if not axes:
@@ -295,11 +349,14 @@ class Writer:
 
     def _place(self, row: int, column: int) -> list[Int]:
         index = list(self.index)
-        if self.inner:
-            index[self.inner[-1]] = self.f.add(index[self.inner[-1]], row)
-        if self.loop.outer:
-            index[self.loop.outer[-1]] = self.f.add(index[self.loop.outer[-1]], column)
+        for axes, number in ((self.inner, row), (self.loop.outer, column)):
+            for axis in axes[-1:]:
+                index[axis] = self.f.add(index[axis], number * self._apart(axis))
         return index
+
+    def _apart(self, axis: int) -> int:
+        """By how much neighbours on an axis differ in their index."""
+        return self.lanes if axis == self.across else 1
 
     def _heads(self, rows: int) -> list[Value]:
         """The head's values at the places of one tile."""
@@ -307,7 +364,8 @@ class Writer:
             return []
         inner = self.inner[-1] if self.inner else -1
         outer = self.loop.outer[-1] if self.loop.outer else -1
-        return self.loop.head.values(self.f, list(self.index), inner, outer, (rows, self.columns))
+        tile = Tile(rows, self.columns, inner, outer, self.lanes, self._apart(outer))
+        return self.loop.head.values(self.f, list(self.index), tile)
 
     def _places(self, rows: int, totals: list[Value]) -> list[Value]:
         """The places of one tile."""
@@ -325,12 +383,13 @@ class Writer:
                             place = row * self.columns + column
                             inputs.append(heads[place] if source.member < 0 else values[source.member])
                         elif (source, column) in self.shared:
-                            inputs.append(self.shared[source, column])
+                            shared = self.shared[source, column]
+                            inputs.append(f.spread(shared, self.lanes // shared.type.lanes))
                         else:
                             if source not in loaded:
-                                loaded[source] = source.load(f, index, loop.lanes)
+                                loaded[source] = source.load(f, index, self.lanes)
                             inputs.append(loaded[source])
-                    value = evaluate(f, member, inputs, loop.lanes)
+                    value = evaluate(f, member, inputs, self.lanes)
                     values.append(value)
                     if member.total is not None:
                         slot = self.sums.index(member) * self.columns + column
@@ -339,6 +398,8 @@ class Writer:
                             total = self.totals[self.sums.index(member)]
                             f.store(f.binary("fadd", f.load(total, at, value.type), value), total, at)
                         else:
+                            if value.type.lanes > totals[slot].type.lanes:
+                                value = f.reduce("fadd", value, -0.0, flags="reassoc")
                             totals[slot] = f.binary("fadd", totals[slot], value)
                     elif member.out is not None:
                         f.store(value, f.arguments[member.out.pointer], member.out.at(f, index))

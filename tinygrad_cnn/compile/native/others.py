@@ -15,8 +15,9 @@ from ...graph import Node
 from ...ops.base import Full, Operation
 from ...ops.index import AddAlongDim, IndexAdd, Range, TakeAlongDim
 from ...ops.reduce import LogSoftmax
-from ...ops.shape import Cat, Pad, Reshape
-from .heads import Nothing
+from ...ops.shape import Cat, Pad
+from ..split import ReshapeRows
+from .heads import Constant
 from .ir import SCALARS, Type
 from .lanes import Buffer, View, example, row_major
 from .loops import Earlier, Operand
@@ -33,7 +34,7 @@ def copy(planner: Planner, node: Node, level: int) -> bool:
     view = planner.own(node, level, None)
     shape = source.shape
     into = View(view.buffer, shape, row_major(shape), view.offset, True)
-    step = LoopStep([node], level, "block", space=shape, lanes=planner.lanes, open=False)
+    step = LoopStep([node], level, "block", space=shape, lanes=planner.lanes, wide=planner.wide, open=False)
     step.members.append(Draft(node, (), (), [source], into))
     planner.add(step)
     return True
@@ -82,9 +83,9 @@ def _inside(
     assert axis is not None
     view = planner.own(node, level, None)
     if not covers:
-        kind = Type(SCALARS[node.spec.dtype.name], planner.lanes)
-        step = LoopStep([node], level, "block", space=view.shape, lanes=planner.lanes, open=False,
-                        head=lambda step, layout: Nothing(kind))  # fmt: skip
+        zero = Constant(SCALARS[node.spec.dtype.name])
+        step = LoopStep([node], level, "block", space=view.shape, lanes=planner.lanes, wide=planner.wide, open=False,
+                        head=lambda step, layout: zero)  # fmt: skip
         step.members.append(Draft(node, (), (), [Earlier(-1)], view))
         planner.steps.append(step)
     for source, first, apart in parts:
@@ -96,7 +97,7 @@ def _inside(
         offset = view.offset + sum(at * stride for at, stride in zip(starts, view.strides, strict=True))
         strides = tuple([stride * step for stride, step in zip(view.strides, steps, strict=True)])
         into = View(view.buffer, own.shape, strides, offset, True)
-        step = LoopStep([node], level, "block", space=own.shape, lanes=planner.lanes, open=False)
+        step = LoopStep([node], level, "block", space=own.shape, lanes=planner.lanes, wide=planner.wide, open=False)
         step.members.append(Draft(node, (), (), [own], into))
         planner.add(step)
     return True
@@ -163,7 +164,7 @@ def along(planner: Planner, node: Node, level: int) -> bool:
 
 
 OTHERS: dict[type[Operation], Callable[[Planner, Node, int], bool]] = {
-    AddAlongDim: along, Cat: cat, IndexAdd: index_add, LogSoftmax: log_softmax, Pad: pad, Reshape: copy,
+    AddAlongDim: along, Cat: cat, IndexAdd: index_add, LogSoftmax: log_softmax, Pad: pad, ReshapeRows: copy,
     TakeAlongDim: along,
 }  # fmt: skip
 """Operations, and what computes them."""

@@ -12,6 +12,7 @@ from ...ops.index import Index, Range
 from ...ops.reduce import Mean
 from ...ops.shape import BroadcastTo, Permute, Reshape
 from ..fuse import Copy, Fused
+from ..numpy.convolve import has_phases
 from ..numpy.executor import margins_of
 from ..recompute import Hold
 from ..schedule import VIEWS, schedule
@@ -36,16 +37,18 @@ class Planner:
     Args:
         part: the graph for the examples of one block.
         total: how many examples there are.
-        lanes: how many of them a block has.
+        lanes: how many of them a block has. With one, its channels lie side by side in vectors.
+        width: how many numbers a vector has.
         argument_dims: the order in which the axes of each argument are stored.
         registers: how many vectors a kernel may hold in registers.
     """
 
     def __init__(
-        self, part: Part, total: int, lanes: int, argument_dims: Sequence[tuple[int, ...] | None], registers: int
-    ) -> None:
+        self, part: Part, total: int, lanes: int, width: int, argument_dims: Sequence[tuple[int, ...] | None],
+        registers: int,
+    ) -> None:  # fmt: skip
         self.part, self.graph, self.total, self.lanes, self.registers = part, part.graph, total, lanes, registers
-        self.argument_dims = argument_dims
+        self.argument_dims, self.width, self.wide = argument_dims, width, width if lanes == 1 else 1
         self.blocks = -(-total // lanes)
         self.masked = total % lanes > 0
         self.mask = [Given("mask")] if self.masked else []
@@ -54,8 +57,8 @@ class Planner:
         self.order = planned.order
         self.late = set(planned.phases[-1])
         given = dict(zip(self.graph.arguments, part.arguments, strict=True))
-        self.axes = batch_axes(self.order, given, lanes)
-        self.margins = margins_of(self.order, "windows")
+        self.axes = batch_axes(self.order, given)
+        self.margins = margins_of(self.order, "windows", has_phases)
         self.users: dict[Node, list[Node]] = {node: [] for node in self.order}
         for node in self.order:
             for each in node.inputs:
@@ -66,6 +69,8 @@ class Planner:
         self.steps: list[Step] = []
         self.turned: dict[Node, Buffer] = {}
         """Gradients of dense layers' outputs, turned."""
+        self.side_by_side: dict[tuple[Buffer, int, int, int], tuple[Buffer, int]] = {}
+        """Weights that are turned, and the first level on which they may be read."""
         self.transformed: dict[tuple[Buffer, Weights], tuple[Buffer, int]] = {}
         """Kernels for Winograd's convolutions, and the first level on which they may be read."""
         self.states: dict[Node, Buffer] = {}
@@ -127,9 +132,9 @@ class Planner:
             view, target = self.views[result], self.views[state]
             if id(view.buffer) in given or view.buffer.per_block or not view.contiguous:
                 continue  # such as leaves that change places
-            step = WholeStep([state], last, "one", space=target.shape, width=self.lanes)
+            step = WholeStep([state], last, "one", space=target.shape, width=self.width)
             step.members.append(Draft(state, (), (), [view], target))
-            rest = WholeStep([state], last, "one", space=target.shape, width=self.lanes, rest=True)
+            rest = WholeStep([state], last, "one", space=target.shape, width=self.width, rest=True)
             rest.members = step.members
             self.steps += [step, rest]
             self.copied.add(state)
@@ -334,9 +339,9 @@ class Planner:
                     return step
                 if step in makers:
                     break
-        step = WholeStep([], level, place, space=spec.shape, width=self.lanes)
+        step = WholeStep([], level, place, space=spec.shape, width=self.width)
         step.twin = WholeStep(
-            step.nodes, level, "one", space=spec.shape, members=step.members, width=self.lanes, rest=True
+            step.nodes, level, "one", space=spec.shape, members=step.members, width=self.width, rest=True
         )
         return step
 
@@ -415,7 +420,7 @@ class Planner:
             total = Total(share, axis in reduction.dims)
         step = into or self._joinable(node, space, level, kept, outside)
         if step is None:
-            step = LoopStep([], level, "block", space=space, lanes=self.lanes, masked=self.masked)
+            step = LoopStep([], level, "block", space=space, lanes=self.lanes, wide=self.wide, masked=self.masked)
             self.steps.append(step)
         sources: list[Source] = []
         parameters: list[Node] = []

@@ -19,14 +19,25 @@ from ...ops.pool import AvgPool, AvgPoolAdjoint, MaxPool, MaxPoolScatter
 from ...ops.shape import Permute, Reshape
 from ..fuse import Fused
 from ..layout import Arranged
-from ..numpy.convolve import phases_of
+from ..numpy.convolve import has_phases, phases_of
+from .channels import ChannelGradient, Panels
 from .gradients import KernelGradient, Turn, WeightGradient
-from .heads import Contract, Nothing, Reach, Spread, Window, Winner
+from .heads import Constant, Contract, Reach
 from .ir import SCALARS, Type
-from .lanes import PARTIAL, Buffer, NotLanesError, View, example
-from .loops import Head, Operand
+from .lanes import PARTIAL, Buffer, NotLanesError, View, example, row_major
+from .loops import Head, Operand, Row
+from .pools import Region, Scatter, Spread, Window, Winner, runs
 from .steps import Given, Lattice, Layout, LoopStep, Step
-from .winograd import Weights, Winograd, WinogradGradient, scratch_numbers, suits, suits_gradient, width_of
+from .winograd import (
+    Weights,
+    Winograd,
+    WinogradGradient,
+    scratch_numbers,
+    suits,
+    suits_channels,
+    suits_gradient,
+    width_of,
+)
 
 if TYPE_CHECKING:
     from .planner import Planner
@@ -56,6 +67,8 @@ class Group:
         return self.head.op.op if isinstance(self.head.op, Arranged) else self.head.op
 
 
+HEAVY = 1 << 17
+"""Weights of more bytes are cut into panels, where the channels of an example lie side by side."""
 Make = Callable[[LoopStep, Layout], Head]
 
 
@@ -70,7 +83,7 @@ def take_apart(node: Node, level: int) -> Group:
 
 def start(
     planner: Planner, group: Group, makers: Sequence[tuple[Make, Lattice | None]], tile: tuple[int, int],
-    groups: int = 1,
+    groups: int = 1, rows_first: bool = True,
 ) -> bool:  # fmt: skip
     """Loops that begin with a head. ``makers`` makes it, for each lattice of places one."""
     axis = planner.axes[group.node]
@@ -81,8 +94,9 @@ def start(
         size = space if lattice is None else lattice.counts(space)
         if 0 in size:
             continue
-        step = LoopStep([], group.level, "block", space=size, lanes=planner.lanes, masked=planner.masked, head=make,
-                        tile=tile, lattice=lattice, groups=groups, open=len(makers) == 1 and groups == 1)  # fmt: skip
+        step = LoopStep([], group.level, "block", space=size, lanes=planner.lanes, wide=planner.wide,
+                        masked=planner.masked, head=make, tile=tile, lattice=lattice, groups=groups,
+                        rows_first=rows_first, open=len(makers) == 1 and (groups == 1 or not rows_first))  # fmt: skip
         planner.steps.append(step)
         if not planner.maps(group.node, group.level, group.rest, group.outside, step, group.head):
             raise NotLanesError(f"{group.node.op} cannot follow its head")
@@ -92,6 +106,10 @@ def start(
 
 def _tile(planner: Planner, columns: int) -> tuple[int, int]:
     """How many places and channels at once."""
+    if planner.wide > 1:
+        vectors = -(-columns // planner.wide)
+        width = next(each for each in (4, 3, 2, 1) if vectors % each == 0 or (each <= vectors and each < 3))
+        return max(1, planner.registers // width), width
     width = max(each for each in range(1, 7) if columns % each == 0 or each == min(6, columns))
     if columns % 4 == 0 and columns % 6:
         width = 4
@@ -124,6 +142,12 @@ def product(planner: Planner, group: Group) -> bool:
         reduced = rank - 1 if own == rank - 2 else rank - 2
         out = tuple([0 if dim == reduced else (strides[dim] or 0) for dim in result])
         views.append((view, out, strides[reduced] or 0))
+    level, weight = group.level, group.sources[1]
+    if planner.axes.get(weight) is None and len(weight.spec.shape) == 2:
+        view, ready = _side_by_side(planner, weight, 1)
+        if ready:
+            views[1] = view, (*views[1][1][:-1], 1), view.strides[0]
+            level = max(level, ready)
     length = group.sources[0].spec.shape[-1]
 
     def make(step: LoopStep, layout: Layout) -> Contract:
@@ -131,12 +155,14 @@ def product(planner: Planner, group: Group) -> bool:
         for view, out, along in views:
             operand = step.operand(View(view.buffer, (2,) * len(out), out, view.offset, view.lanes), layout)
             reaches.append(Reach(operand, (along,)))
-        return Contract((length,), reaches[0], reaches[1], planner.lanes)
+        return Contract((length,), reaches[0], reaches[1])
 
     space = example(node.spec.shape, axis)
     wide = 16 if planner.registers > 16 and space[-1] % 16 == 0 else 12  # 16 numbers of a weight are a cache line
     tile = (planner.registers // 6, 6) if len(space) > 1 else (1, wide)
-    return start(planner, group, [(make, None)], tile)
+    if planner.wide > 1:
+        tile = _tile(planner, space[-1]) if len(space) > 1 else (1, 8)
+    return start(planner, replace(group, level=level), [(make, None)], tile)
 
 
 def _weight_gradient(planner: Planner, group: Group) -> bool:
@@ -144,6 +170,8 @@ def _weight_gradient(planner: Planner, group: Group) -> bool:
     x, y = planner.views[sources[0]], planner.views[sources[1]]
     if len(x.shape) != 1 or len(y.shape) != 1 or not x.lanes or not y.lanes:
         return False
+    if planner.lanes == 1:
+        return _by_channels(planner, group, (), (), 1, (x.offset, x.strides))
     kind = Type(SCALARS[node.spec.dtype.name], planner.lanes)
     key = _origin_of_view(planner, sources[1])
     if key not in planner.turned:
@@ -163,6 +191,73 @@ def _weight_gradient(planner: Planner, group: Group) -> bool:
     return True
 
 
+def _by_channels(
+    planner: Planner, group: Group, kernel: tuple[int, ...], places: tuple[int, ...], groups: int,
+    image: tuple[int, tuple[int, ...]],
+) -> bool:  # fmt: skip
+    """A gradient in weights, where the channels of an example lie side by side."""
+    node = group.node
+    x, y = [planner.views[each] for each in group.sources]
+    kind = Type(SCALARS[node.spec.dtype.name])
+    wide = planner.wide if x.strides[-1] == y.strides[-1] == 1 else 1
+    gradient = ChannelGradient(
+        kernel, places, groups, x.shape[-1] // groups, y.shape[-1] // groups, Operand(0, *image, kind),
+        Operand(1, y.offset, y.strides, kind), planner.blocks, wide, planner.registers,
+    )  # fmt: skip
+    planner.axes[node] = None
+    out = planner.own(node, group.level + 1, None)
+    inputs: list[Buffer | Given] = [x.buffer, y.buffer, out.buffer, Given("low"), Given("high")]
+    inputs += [Given("step", node.spec.dtype.itemsize)] * 2
+    planner.add(Step([node], group.level + 1, "share", gradient, inputs, rounds=gradient.rounds))
+    return True
+
+
+def _side_by_side(planner: Planner, weight: Node, axis: int, panel: int = 0) -> tuple[View, int]:
+    """Whole weights with the numbers of one of the last two axes side by side, and when they may be read.
+
+    Where they are read across, they are turned: once for all readers. With ``panel``, they are cut along that axis into
+    panels of so many numbers: the view gets an axis more in front, for the panels.
+    """
+    view = planner.views[weight]
+    other = 2 * len(view.shape) - 3 - axis  # the other one of the two
+    flat = axis if view.strides[axis] == 1 else other
+    plain = tuple([view.shape[each] for each in range(len(view.shape)) if each not in (axis, other)])
+    rows, columns = view.shape[axis + other - flat], view.shape[flat]
+    matrices = tuple([stride * rows * columns for stride in row_major(plain)])
+    known = view.strides[flat] == 1 and view.strides[axis + other - flat] == columns and view.strides[:-2] == matrices
+    if planner.wide == 1 or view.lanes or not known or (flat == axis and not panel):
+        return view, 0
+    side, others, count = view.shape[axis], view.shape[other], math.prod(plain)
+    key = view.buffer, view.offset, axis, panel
+    if key not in planner.side_by_side:
+        kernel = Panels(
+            count, rows, columns, flat == other, panel or side, view.offset, SCALARS[view.buffer.dtype.name],
+            planner.wide,
+        )  # fmt: skip
+        made = Buffer(view.buffer.dtype, math.prod(view.shape), False)
+        ready = planner.levels.get(weight, -1) + 1
+        inputs: list[Buffer | Given] = [view.buffer, made, Given("low"), Given("high")]
+        planner.add(Step([], ready, "share", kernel, inputs, rounds=kernel.rounds))
+        planner.side_by_side[key] = made, ready + 1
+    made, ready = planner.side_by_side[key]
+    width = panel or side
+    strides = [stride * others * width for stride in row_major(plain)] + [0, 0]
+    strides[axis], strides[other] = 1, width
+    shape = list(view.shape)
+    if panel:
+        shape[axis] = panel
+        return View(made, (side // panel, *shape), (count * others * panel, *strides)), ready
+    return View(made, tuple(shape), tuple(strides)), ready
+
+
+def _panel(planner: Planner, weight: Node, axis: int) -> int:
+    """How many numbers of an axis of weights lie side by side in a panel; 0 where the weights are not cut."""
+    view = planner.views[weight]
+    heavy = math.prod(view.shape) * view.buffer.dtype.itemsize > HEAVY
+    width = 2 * planner.wide
+    return width if planner.wide > 1 and heavy and view.shape[axis] % width == 0 and view.shape[axis] > width else 0
+
+
 def _origin_of_view(planner: Planner, node: Node) -> Node:
     while isinstance(node.op, Permute | Reshape) and planner.views[node] == planner.views[node.inputs[0]]:
         node = node.inputs[0]
@@ -179,26 +274,69 @@ def convolution(planner: Planner, group: Group) -> bool:
     if not x.lanes or w.lanes:
         return False
     axes, groups = len(op.stride), op.groups
-    kernel, channels = w.shape[:axes], w.shape[axes]
-    outs = group.head.spec.shape[-1]
+    kernel, channels, outs = w.shape[:axes], w.shape[axes], w.shape[-1]
+    if planner.wide > 1 and channels == 1 and groups == outs:
+        return _depthwise(planner, group, x, w)
     if kernel == (3, 3) and set(op.stride) == {1} and set(op.dilation) == {1} and groups == 1:
         view = View(x.buffer, (2, 2, 2), x.strides, _first(x, op.padding), True)
         if _winograd(planner, group, view, (w.offset, w.strides), channels):
             return True
+    w, cuts, ready = _cut(planner, weight, axes + 1, groups)
 
     def make(step: LoopStep, layout: Layout) -> Contract:
-        steps = tuple([s * stride for s, stride in zip(op.stride, x.strides[:axes], strict=True)])
-        taps = tuple([d * stride for d, stride in zip(op.dilation, x.strides[:axes], strict=True)])
+        steps, taps = _steps(op, x)
         a = step.operand(View(x.buffer, (2,) * (axes + 1), (*steps, 0), _first(x, op.padding), True), layout)
         b = step.operand(View(w.buffer, (2,) * (axes + 1), (*[0] * axes, w.strides[-1]), w.offset), layout)
         if groups > 1:  # the channels of a group
             a = replace(a, strides=(*a.strides[:-2], channels * x.strides[-1], 0))
+        elif cuts:
+            b = replace(b, strides=(*b.strides[:-2], cuts.apart, 1))
         return Contract(
-            (*kernel, channels), Reach(a, (*taps, x.strides[-1])), Reach(b, (*w.strides[:axes], w.strides[axes])),
-            planner.lanes,
-        )  # fmt: skip
+            (*kernel, channels), Reach(a, (*taps, x.strides[-1])), Reach(b, (*w.strides[:axes], w.strides[axes]))
+        )
 
-    return start(planner, group, [(make, None)], _tile(planner, outs // groups), groups)
+    several = cuts.count if cuts else groups
+    group = replace(group, level=max(group.level, ready))
+    return start(planner, group, [(make, None)], _tile(planner, outs // several), several, not cuts)
+
+
+@dataclass(frozen=True)
+class _Cuts:
+    """Panels that an axis of weights is cut into."""
+
+    count: int
+    apart: int
+    """How far one lies behind the one before."""
+
+
+def _cut(planner: Planner, weight: Node, axis: int, groups: int) -> tuple[View, _Cuts | None, int]:
+    """Weights as a convolution reads them, the panels of one of their axes, and when they may be read."""
+    panel = _panel(planner, weight, axis) if groups == 1 else 0
+    view, ready = _side_by_side(planner, weight, axis, panel)
+    if len(view.shape) == len(weight.spec.shape):
+        return view, None, ready
+    cuts = _Cuts(view.shape[0], view.strides[0])
+    return View(view.buffer, view.shape[1:], view.strides[1:], view.offset), cuts, ready
+
+
+def _depthwise(planner: Planner, group: Group, x: View, w: View) -> bool:
+    """A convolution with a kernel for each channel, where the channels lie side by side."""
+    op, axes = group.op, len(group.op.stride)
+
+    def make(step: LoopStep, layout: Layout) -> Contract:
+        steps, taps = _steps(op, x)
+        image = View(x.buffer, (2,) * (axes + 1), (*steps, x.strides[-1]), _first(x, op.padding), True)
+        a = step.operand(image, layout)
+        b = step.operand(View(w.buffer, (2,) * (axes + 1), (*[0] * axes, w.strides[-1]), w.offset), layout)
+        return Contract(w.shape[:axes], Reach(a, taps), Reach(b, w.strides[:axes]))
+
+    return start(planner, group, [(make, None)], _tile(planner, w.shape[-1]))
+
+
+def _steps(op: Conv | ConvWeight, x: View) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """How far it is from one window to the next, and from one cell of a window to the next, on each axis."""
+    steps = tuple([s * stride for s, stride in zip(op.stride, x.strides, strict=False)])
+    return steps, tuple([d * stride for d, stride in zip(op.dilation, x.strides, strict=False)])
 
 
 def _first(x: View, padding: Sequence[tuple[int, int]]) -> int:
@@ -210,46 +348,57 @@ def transposed(planner: Planner, group: Group) -> bool:
     """A transposed convolution: for each phase of the stride a convolution of its own."""
     op, (source, weight) = group.op, group.sources
     y, w = planner.views[source], planner.views[weight]
-    apart = all(s == 1 or d == 1 for s, d in zip(op.stride, op.dilation, strict=True))
-    if not y.lanes or w.lanes or op.groups > 1 or not apart:
+    if not y.lanes or w.lanes or not has_phases(op):
         return False
-    axes = len(op.stride)
+    axes, groups = len(op.stride), op.groups
+    outs, channels = w.shape[axes], w.shape[-1] // groups
     kernel, size = w.shape[:axes], source.spec.shape[1:-1]
     per_axis = [phases_of(op, size, kernel, axis) for axis in range(axes)]
     whole = all(len(each) == 1 and each[0].count == n for each, n in zip(per_axis, op.size, strict=True))
-    if kernel == (3, 3) and whole and set(op.stride) == {1} and set(op.dilation) == {1}:
+    if kernel == (3, 3) and whole and set(op.stride) == {1} and set(op.dilation) == {1} and groups == 1:
         pads = [each[0].pad * stride for each, stride in zip(per_axis, y.strides[:axes], strict=True)]
         view = View(y.buffer, (2, 2, 2), y.strides, y.offset - sum(pads), True)
         weights = (w.offset + 2 * w.strides[0] + 2 * w.strides[1],
                    (-w.strides[0], -w.strides[1], w.strides[3], w.strides[2]))  # fmt: skip
         if _winograd(planner, group, view, weights, w.shape[-1]):
             return True
+    depthwise = planner.wide > 1 and groups > 1 and outs == channels == 1
+    cuts: _Cuts | None = None
+    if not depthwise:
+        w, cuts, ready = _cut(planner, weight, axes, groups)
+        group = replace(group, level=max(group.level, ready))
     makers: list[tuple[Make, Lattice | None]] = []
     for phases in itertools.product(*per_axis):
         picked = [range(n)[phase.taps] for n, phase in zip(kernel, phases, strict=True)]
         lattice = Lattice((*[each.first for each in phases], 0), (*op.stride, 1))
 
-        def make(step: LoopStep, layout: Layout, phases: Any = phases, picked: Any = picked) -> Contract | Nothing:
+        def make(step: LoopStep, layout: Layout, phases: Any = phases, picked: Any = picked) -> Contract | Constant:
             if any(not len(each) for each in picked):
-                return Nothing(Type(SCALARS[y.buffer.dtype.name], planner.lanes))
+                return Constant(SCALARS[y.buffer.dtype.name])
             strides = y.strides[:axes]
             offset = y.offset - sum(p.pad * stride for p, stride in zip(phases, strides, strict=True))
             first = w.offset + sum(each[0] * s for each, s in zip(picked, w.strides[:axes], strict=True))
+            last = (y.strides[-1], w.strides[-1]) if depthwise else (0, w.strides[axes])
             with step.everywhere():
-                a = step.operand(View(y.buffer, (2,) * (axes + 1), (*strides, 0), offset, True), layout)
-                b = step.operand(View(w.buffer, (2,) * (axes + 1), (*[0] * axes, w.strides[axes]), first), layout)
+                a = step.operand(View(y.buffer, (2,) * (axes + 1), (*strides, last[0]), offset, True), layout)
+                b = step.operand(View(w.buffer, (2,) * (axes + 1), (*[0] * axes, last[1]), first), layout)
+            if groups > 1 and not depthwise:  # the channels of a group
+                a = replace(a, strides=(*a.strides[:-2], channels * y.strides[-1], 0))
+                b = replace(b, strides=(*b.strides[:-2], channels * w.strides[-1], last[1]))
+            elif cuts:
+                b = replace(b, strides=(*b.strides[:-2], cuts.apart, 1))
             apart = tuple([p.step * s for p, s in zip(phases, strides, strict=True)])
             taps = tuple([each.step * s for each, s in zip(picked, w.strides[:axes], strict=True)])
-            return Contract(
-                (*[len(each) for each in picked], w.shape[-1]), Reach(a, (*apart, y.strides[-1])),
-                Reach(b, (*taps, w.strides[-1])), planner.lanes,
-            )  # fmt: skip
+            trips = (*[len(each) for each in picked], channels)
+            return Contract(trips, Reach(a, (*apart, y.strides[-1])), Reach(b, (*taps, w.strides[-1])))
 
         makers.append((make, None if whole else lattice))
     if not whole and any(sum(len(range(p.first, n, s)) for p in each) != n
                          for each, n, s in zip(per_axis, op.size, op.stride, strict=True)):  # fmt: skip
         return False
-    return start(planner, group, makers, _tile(planner, w.shape[axes]))
+    several = cuts.count if cuts else 1 if depthwise else groups
+    columns = groups if depthwise else outs // (cuts.count if cuts else 1)
+    return start(planner, group, makers, _tile(planner, columns), several, not cuts)
 
 
 def _winograd(planner: Planner, group: Group, image: View, weights: tuple[int, tuple[int, ...]], channels: int) -> bool:
@@ -258,12 +407,15 @@ def _winograd(planner: Planner, group: Group, image: View, weights: tuple[int, t
     *size, outs = group.head.spec.shape[1:]
     dtype, (offset, strides), source = group.head.spec.dtype, weights, planner.views[kernel].buffer
     scalar = SCALARS[dtype.name]
-    if not suits(size, channels, outs, scalar) or 1 not in strides[2:]:
+    if planner.wide > 1:
+        fits, lanes, width = suits_channels(size, channels, outs, scalar, planner.wide), planner.wide, planner.wide
+        fits = fits and image.strides[-1] == 1
+    else:
+        fits, lanes, width = suits(size, channels, outs, scalar), planner.lanes, width_of(planner.registers)
+    if not fits or 1 not in strides[2:]:
         return False
-    transform = Weights(
-        channels, outs, offset, (strides[0], strides[1], strides[2], strides[3]), scalar, planner.lanes,
-        width_of(planner.registers),
-    )  # fmt: skip
+    along = (strides[0], strides[1], strides[2], strides[3])
+    transform = Weights(channels, outs, offset, along, scalar, lanes, width)
     if (source, transform) not in planner.transformed:
         made = Buffer(dtype, 36 * transform.plane, False)
         ready = planner.levels.get(kernel, -1) + 1
@@ -288,9 +440,10 @@ def kernel_gradient(planner: Planner, group: Group) -> bool:
     x, y = [planner.views[each] for each in group.sources]
     if group.rest or not x.lanes or not y.lanes:
         return False
-    axes = len(op.stride)
-    steps = [s * stride for s, stride in zip(op.stride, x.strides[:axes], strict=True)]
-    taps = [d * stride for d, stride in zip(op.dilation, x.strides[:axes], strict=True)]
+    steps, taps = _steps(op, x)
+    if planner.lanes == 1:
+        image_at = _first(x, op.padding), (*steps, *taps, x.strides[-1])
+        return _by_channels(planner, group, op.kernel, y.shape[:-1], op.groups, image_at)
     kind = Type(SCALARS[node.spec.dtype.name], planner.lanes)
     image = Operand(0, _first(x, op.padding), (*steps, *taps, x.strides[-1]), kind)
     grad = Operand(1, y.offset, y.strides, kind)
@@ -313,53 +466,77 @@ def kernel_gradient(planner: Planner, group: Group) -> bool:
 # Pools
 
 
+def _regions(group: Group, size: Sequence[int], count: Sequence[int]) -> list[Region]:
+    """The windows of a pool, in sets that have the same cells."""
+    op = group.op
+    average = isinstance(op, AvgPool | AvgPoolAdjoint)
+    counted = average and op.count_include_pad
+    per_axis = [
+        runs(n, m, k, s, d, p, counted)
+        for n, m, k, s, d, p in zip(size, count, op.kernel, op.stride, op.dilation, op.padding, strict=True)
+    ]
+    found = []
+    for several in itertools.product(*per_axis):
+        divisor = math.prod([run.length for run in several]) if average else 1
+        found.append(
+            Region(
+                tuple([run.first for run in several]), tuple([run.count for run in several]),
+                tuple(itertools.product(*[run.cells for run in several])),
+                float(op.divisor_override or divisor) if average else 1.0,
+            )
+        )  # fmt: skip
+    return found
+
+
 def pool(planner: Planner, group: Group) -> bool:
     """The largest number or the mean of each window."""
     op, (source,) = group.op, group.sources
     x = planner.views[source]
-    axes = len(op.stride)
-    size, count = source.spec.shape[1:-1], group.head.spec.shape[1:-1]
-    inside = all(
-        (m - 1) * s + d * (k - 1) < n
-        for m, s, d, k, n in zip(count, op.stride, op.dilation, op.kernel, size, strict=True)
-    )
-    if any(map(any, op.padding)) or not inside or not x.lanes:
+    if not x.lanes:
         return False
-    divisor = float(op.divisor_override or math.prod(op.kernel)) if isinstance(op, AvgPool) else 1.0
-    taps = tuple(
-        [
-            sum(t * d * s for t, d, s in zip(tap, op.dilation, x.strides, strict=False))
-            for tap in itertools.product(*map(range, op.kernel))
-        ]
-    )
+    axes, count = len(op.stride), group.head.spec.shape[1:-1]
+    regions = _regions(group, source.spec.shape[1:-1], count)
+    if not all(region.cells for region in regions):
+        return False
+    makers: list[tuple[Make, Lattice | None]] = []
+    for region in regions:
 
-    def make(step: LoopStep, layout: Layout) -> Window:
-        strides = (*[s * stride for s, stride in zip(op.stride, x.strides, strict=False)], x.strides[-1])
-        of = step.operand(View(x.buffer, (2,) * (axes + 1), strides, x.offset, True), layout)
-        return Window(of, taps, isinstance(op, MaxPool), divisor)
+        def make(step: LoopStep, layout: Layout, region: Region = region) -> Window:
+            strides = (*[s * stride for s, stride in zip(op.stride, x.strides, strict=False)], x.strides[-1])
+            of = step.operand(View(x.buffer, (2,) * (axes + 1), strides, _first(x, op.padding), True), layout)
+            taps = [
+                sum(cell * d * s for cell, d, s in zip(cells, op.dilation, x.strides, strict=False))
+                for cells in region.cells
+            ]
+            return Window(of, tuple(taps), isinstance(op, MaxPool), region.divisor)
 
-    return start(planner, group, [(make, None)], (2, 4))
+        every = Lattice((*region.first, 0), (1,) * (axes + 1), (*region.count, x.shape[-1]))
+        makers.append((make, None if len(regions) == 1 else every))
+    return start(planner, group, makers, (2, 4))
 
 
 def unpool(planner: Planner, group: Group) -> bool:
-    """The gradient of a pool whose windows tile the image."""
+    """The gradient of a pool."""
     op, sources = group.op, group.sources
-    y = planner.views[sources[0]]
+    views = [planner.views[each] for each in sources]
     axes = len(op.stride)
     size, count = group.head.spec.shape[1:-1], sources[0].spec.shape[1:-1]
-    exact = op.kernel == op.stride and set(op.dilation) == {1} and not any(map(any, op.padding))
-    if not exact or any(m * s != n for m, s, n in zip(count, op.stride, size, strict=True)) or not y.lanes:
+    if not all(view.lanes for view in views):
         return False
+    exact = op.kernel == op.stride and set(op.dilation) == {1} and not any(map(any, op.padding))
+    if not exact or any(m * s != n for m, s, n in zip(count, op.stride, size, strict=True)):
+        return _scatter(planner, group, _regions(group, size, count))
     cells = list(itertools.product(*map(range, op.kernel)))
     makers: list[tuple[Make, Lattice | None]] = []
     for place, cell in enumerate(cells):
 
         def make(step: LoopStep, layout: Layout, place: int = place) -> Winner | Spread:
+            y, *others = views
             with step.everywhere():
                 grad = step.operand(View(y.buffer, (2,) * (axes + 1), y.strides, y.offset, True), layout)
                 if isinstance(op, AvgPoolAdjoint):
                     return Spread(grad, float(op.divisor_override or math.prod(op.kernel)))
-                x, top = planner.views[sources[1]], planner.views[sources[2]]
+                x, top = others
                 strides = (*[s * stride for s, stride in zip(op.stride, x.strides, strict=False)], x.strides[-1])
                 image = step.operand(View(x.buffer, (2,) * (axes + 1), strides, x.offset, True), layout)
                 largest = step.operand(View(top.buffer, (2,) * (axes + 1), top.strides, top.offset, True), layout)
@@ -368,6 +545,31 @@ def unpool(planner: Planner, group: Group) -> bool:
 
         makers.append((make, Lattice((*cell, 0), (*op.stride, 1))))
     return start(planner, group, makers, (2, 4))
+
+
+def _scatter(planner: Planner, group: Group, regions: Sequence[Region]) -> bool:
+    """The gradient of a pool whose windows overlap or hang over the edge; what follows is a loop of its own."""
+    op, node, head = group.op, group.node, group.head
+    views = [planner.views[each] for each in group.sources]
+    result = head if group.rest else node
+    planner.axes[result] = planner.axes[node]
+    out = planner.own(result, group.level, None)
+    views.insert(1, out)
+    steep = any(view.strides[-1] != 1 for view in views)
+    kind = Type(SCALARS[node.spec.dtype.name], planner.lanes)
+    form = Operand if planner.wide == 1 else Row
+    operands = [form(place, view.offset, view.strides, kind) for place, view in enumerate(views)]
+    image, top = operands[2:] if len(operands) == 4 else (None, None)
+    kernel = Scatter(
+        head.spec.shape[1:-1], tuple(regions), op.stride, op.dilation, tuple([before for before, _ in op.padding]),
+        head.spec.shape[-1], operands[0], operands[1], image, top, planner.lanes, 1 if steep else planner.wide,
+    )  # fmt: skip
+    planner.add(Step([result], group.level, "block", kernel, [view.buffer for view in views]))
+    if not group.rest:
+        return True
+    used = {each for member in group.rest for each in member.inputs}
+    outside = {parameter: source for parameter, source in group.outside.items() if parameter in used}
+    return planner.maps(node, group.level, group.rest, {**outside, head: head})
 
 
 HEADS: dict[type[Operation], Callable[[Planner, Group], bool]] = {

@@ -11,7 +11,7 @@ from ...ops.elementwise import Exp, Log
 from .gradients import nest, turn
 from .heads import maximum
 from .ir import I64, PTR, Function, Int, Type, Value, constant
-from .loops import Operand
+from .loops import Operand, widths
 from .numbers import apply
 
 FLOATS: dict[str, np.dtype] = {"float": np.dtype(np.float32), "double": np.dtype(np.float64)}
@@ -44,13 +44,14 @@ class Load:
         f = Function(name, [PTR, PTR, I64])
         source, out, block = f.arguments
         scalar = self.out.type.scalar
-        f.needs.add("declare i64 @llvm.smin.i64(i64, i64)")
         rows = []
         for lane in range(self.lanes):
             number = f.add(f.mul(block, self.lanes), lane)
-            assert isinstance(number, Value)
-            inside = f.value(f"call i64 @llvm.smin.i64(i64 {number.text}, i64 {self.total - 1})", I64)
+            inside = f.smallest(number, self.total - 1)
             rows.append(f.at(source, f.mul(inside, self.step), scalar))
+        if self.lanes == 1:
+            self._copy(f, rows[0])
+            return f
         run = next((axis for axis, step in enumerate(self.source) if step == 1 and self.shape[axis] >= self.lanes), -1)
         vector = Type(scalar, self.lanes)
 
@@ -82,6 +83,23 @@ class Load:
 
         nest(f, [1 if axis == run else size for axis, size in enumerate(self.shape)], line)
         return f
+
+    def _copy(self, f: Function, source: Value) -> None:
+        """One example: several numbers at once where they lie side by side on both sides."""
+        out, last = f.arguments[1], len(self.shape) - 1
+        plain = last >= 0 and self.source[last] == self.out.strides[last] == 1
+
+        def line(index: list[Int]) -> None:
+            for start, stop, width in widths(self.shape[last], 16 if plain else 1) if self.shape else [(0, 1, 1)]:
+
+                def some(number: Int, _: list[Value], width: int = width) -> None:
+                    place = [*index, number] if self.shape else index
+                    value = f.load(source, f.dot(place, self.source), Type(self.out.type.scalar, width))
+                    f.store(value, out, self.out.at(f, place))
+
+                f.loop(start, stop, width, some)
+
+        nest(f, self.shape[:-1], line)
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ from typing import Any, Protocol
 from ...graph import Node
 from .ir import SCALARS, Function, Int, Type, Value
 from .lanes import Buffer, View
-from .loops import Earlier, Loop, Member, Operand, Total
+from .loops import Earlier, Loop, Member, Operand, Row, Total
 
 
 class Kernel(Protocol):
@@ -96,11 +96,13 @@ class BlockSum(Operand):
 
     def load(self, f: Function, index: Sequence[Int], lanes: int) -> Value:
         first = self.at(f, index)
-        total: Value | None = None
-        for block in range(self.blocks):
-            value = f.load(f.arguments[self.pointer], f.add(first, block * self.step), self.type)
-            total = value if total is None else f.binary("fadd", total, value)
-        assert total is not None
+
+        def add(block: Int, now: list[Value]) -> list[Value]:
+            value = f.load(f.arguments[self.pointer], f.add(first, f.mul(block, self.step)), self.type)
+            return [f.binary("fadd" if value.type.is_float else "add", now[0], value)]
+
+        start = f.load(f.arguments[self.pointer], first, self.type)
+        total = f.loop(1, self.blocks, 1, add, [start])[0]
         return total if total.type.lanes == lanes else f.spread(total, lanes)
 
 
@@ -129,9 +131,13 @@ class Lattice:
 
     first: tuple[int, ...]
     step: tuple[int, ...]
+    length: tuple[int, ...] | None = None
+    """How many there are; ``None`` where they go on to the end."""
 
     def counts(self, space: tuple[int, ...]) -> tuple[int, ...]:
         """How many places there are on each axis."""
+        if self.length is not None:
+            return self.length
         axes = zip(space, self.first, self.step, strict=True)
         return tuple([len(range(first, n, step)) for n, first, step in axes])
 
@@ -142,6 +148,8 @@ class LoopStep(Step):
 
     space: tuple[int, ...] = ()
     lanes: int = 1
+    wide: int = 1
+    """How many neighbours on the last axis may be computed side by side, where there is one lane."""
     members: list[Draft] = field(default_factory=list)
     kept: tuple[int, ...] | None = None
     """The axes that sums leave over; ``None`` as long as there are no sums."""
@@ -151,8 +159,11 @@ class LoopStep(Step):
     lattice: Lattice | None = None
     groups: int = 1
     """Into how many axes of equal length the last one is divided: two, where this is not 1."""
+    rows_first: bool = True
     masked: bool = False
     open: bool = True
+    steep: bool = False
+    """Whether neighbours on the last axis lie apart in some array."""
 
     @contextmanager
     def everywhere(self) -> Iterator[None]:
@@ -161,7 +172,7 @@ class LoopStep(Step):
         yield
         self.lattice = lattice
 
-    def operand(self, view: View, layout: Layout, sums_blocks: bool = False) -> Operand:
+    def operand(self, view: View, layout: Layout) -> Operand:
         """How the loop reaches a view whose axes are those of the space, or of length 1."""
         if view.buffer not in self.inputs:
             self.inputs.append(view.buffer)
@@ -174,21 +185,18 @@ class LoopStep(Step):
         if self.groups > 1:
             strides = [*strides[:-1], strides[-1] * (self.space[-1] // self.groups), strides[-1]]
         kind = Type(SCALARS[view.buffer.dtype.name], self.lanes if view.lanes else 1)
-        if sums_blocks:
-            step = layout.block_bytes // view.buffer.dtype.itemsize
-            return BlockSum(pointer, offset, tuple(strides), kind, layout.blocks, step)
-        return Operand(pointer, offset, tuple(strides), kind)
+        self.steep |= bool(strides) and strides[-1] not in (0, 1)
+        form = Row if self.wide > 1 else Operand
+        return form(pointer, offset, tuple(strides), kind)
 
     def finish(self, layout: Layout) -> None:
         self.inputs = []
+        self.steep = False
         head = None if self.head is None else self.head(self, layout)
         members = []
         for draft in self.members:
             sources = tuple(
-                [
-                    each if isinstance(each, Earlier) else self.operand(each, layout, sums_blocks=draft.sums_blocks)
-                    for each in draft.sources
-                ]
+                [each if isinstance(each, Earlier) else self.operand(each, layout) for each in draft.sources]
             )
             stored = draft.total is not None or draft.node in layout.kept
             out = self.operand(draft.out, layout) if stored else None
@@ -198,18 +206,30 @@ class LoopStep(Step):
             space = (*space[:-1], self.groups, space[-1] // self.groups)
         masked = self.masked and any(each.total is not None and each.total.over_lanes for each in members)
         pointers = len(self.inputs)
+        wide = 1 if self.steep or not space else self.wide
         if masked:
             self.inputs.append(Given("mask"))
         if head is None and self.kept is None:
             self.kernel = flat(
-                Loop(space, tuple(range(len(space))), (1, 4), self.lanes, pointers, None, tuple(members))
+                Loop(space, tuple(range(len(space))), (1, 4), self.lanes, pointers, None, tuple(members), wide=wide)
             )
             return
         outer = self.kept if self.kept is not None else (() if not space else (len(space) - 1,))
         if head is not None:
             outer = tuple(range(len(self.space) - 1, len(space))) if space else ()
         tile = self.tile or (1, 4 if sum(each.total is not None for each in members) < 3 else 2)
-        self.kernel = Loop(space, outer, tile, self.lanes, pointers, head, tuple(members), masked)
+        self.kernel = Loop(
+            space,
+            outer,
+            tile,
+            self.lanes,
+            pointers,
+            head,
+            tuple(members),
+            masked,
+            wide=wide,
+            rows_first=self.rows_first,
+        )
 
 
 def flat(loop: Loop) -> Loop:

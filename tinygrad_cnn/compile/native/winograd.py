@@ -168,33 +168,38 @@ def _spans(length: int) -> Iterator[tuple[int, int, int]]:
 
 
 def transform_image(
-    f: Function, chunk: Chunk, row: Int, column: Int, image: Operand, channels: int, scratch: Value, plane: int
-) -> None:
-    """The image's tiles, transformed: ``[cell][tile][channel][lane]``."""
-    kind, lanes = image.type, image.type.lanes
+    f: Function, chunk: Chunk, row: Int, column: Int, image: Operand, channels: int, scratch: Value, plane: int,
+    wide: int = 1,
+) -> None:  # fmt: skip
+    """The image's tiles, transformed: ``[cell][tile][channel][lane]``.
+
+    With ``wide``, so many channels lie side by side, and there is one lane.
+    """
+    kind, unit = image.element(wide), image.unit
     zero = constant(0, kind)
 
     def tile(index: list[Int]) -> None:
-        a, b, c = index
+        a, b, part = index
+        c = f.mul(part, wide)
         start = f.mul(
-            f.dot([f.add(row, f.mul(a, 4)), f.add(column, f.mul(b, 4)), c], image.strides, image.offset), lanes
+            f.dot([f.add(row, f.mul(a, 4)), f.add(column, f.mul(b, 4)), c], image.strides, image.offset), unit
         )
         base = f.at(f.arguments[image.pointer], start, kind.scalar)
         grid = [
             [
-                f.load(base, (i * image.strides[0] + j * image.strides[1]) * lanes, kind)
+                f.load(base, (i * image.strides[0] + j * image.strides[1]) * unit, kind)
                 if i < chunk.height + 2 and j < chunk.width + 2
                 else zero
                 for j in range(6)
             ]
             for i in range(6)
         ]
-        at = f.dot([a, b, c], [chunk.columns * channels * lanes, channels * lanes, lanes])
+        at = f.dot([a, b, c], [chunk.columns * channels * unit, channels * unit, unit])
         to = f.at(scratch, at, kind.scalar)
         for cell, value in enumerate(_flat(both_ways(f, grid, of_image))):
             f.store(value, to, cell * plane)
 
-    nest(f, [chunk.rows, chunk.columns, channels], tile)
+    nest(f, [chunk.rows, chunk.columns, channels // wide], tile)
 
 
 def _flat(grid: Grid) -> list[Value]:
@@ -258,13 +263,9 @@ class Weights:
             each_block(block)
 
         room = f.room(vector, len(taps) * lanes) if self.strides[3] != 1 else kernels
-        f.needs.add("declare i64 @llvm.smin.i64(i64, i64)")
 
         def turned(part: Int, _: list[Value]) -> None:
-            assert isinstance(part, Value)
-            wanted = f.mul(part, lanes)
-            assert isinstance(wanted, Value)
-            first = f.value(f"call i64 @llvm.smin.i64({wanted}, i64 {self.channels - lanes})", I64)
+            first = f.smallest(f.mul(part, lanes), self.channels - lanes)
 
             def block(o: Int) -> None:
                 start = f.dot([first, o], self.strides[2:], self.offset)
@@ -322,7 +323,7 @@ class Winograd(Head):
     def key(self) -> Hashable:
         return "winograd", self.image, self.channels, self.weights, self.scratch, self.registers
 
-    def values(self, f: Function, index: Sequence[Int], inner: int, outer: int, tile: Tile) -> list[Value]:
+    def values(self, f: Function, index: Sequence[Int], tile: Tile) -> list[Value]:
         raise NotImplementedError("tiles are written by the loop")
 
     def write(self, loop: Loop, name: str) -> Function:
@@ -354,7 +355,8 @@ class _Writer(Writer):
     def write(self) -> Function:
         f, head = self.f, self.head
         height, width, self.outs = self.loop.space
-        self.kind = head.image.type
+        self.kind = head.image.element(self.loop.wide)
+        self.lanes = self.kind.lanes
         itemsize = head.image.type_size
         most = chunk_tiles(
             tile_numbers(head.channels, self.outs, self.loop.lanes) * itemsize, -(-height // 4) * -(-width // 4)
@@ -365,17 +367,19 @@ class _Writer(Writer):
         return f
 
     def _chunk(self, chunk: Chunk, row: Int, column: Int) -> None:
-        f, head, lanes = self.f, self.head, self.loop.lanes
+        f, head, unit, wide = self.f, self.head, self.loop.lanes, self.loop.wide
         scratch, scalar = f.arguments[head.scratch], self.kind.scalar
-        into = plane(chunk.tiles * head.channels * lanes, scalar)
-        out = plane(chunk.tiles * self.outs * lanes, scalar)
-        transform_image(f, chunk, row, column, head.image, head.channels, scratch, into)
+        into = plane(chunk.tiles * head.channels * unit, scalar)
+        out = plane(chunk.tiles * self.outs * unit, scalar)
+        transform_image(f, chunk, row, column, head.image, head.channels, scratch, into, wide)
         products = f.at(scratch, CELLS * into, scalar)
-        f.loop(0, CELLS, 1, lambda cell, _: self._products(chunk, cell, into, out, products))
+        form = self._products if wide == 1 else self._products_of_channels
+        f.loop(0, CELLS, 1, lambda cell, _: form(chunk, cell, into, out, products))
 
         def tile(index: list[Int]) -> None:
-            a, b, o = index
-            start = f.dot([a, b, o], [chunk.columns * self.outs * lanes, self.outs * lanes, lanes])
+            a, b, part = index
+            o = f.mul(part, wide)
+            start = f.dot([a, b, o], [chunk.columns * self.outs * unit, self.outs * unit, unit])
             base = f.at(products, start, scalar)
             cells = [f.load(base, cell * out, self.kind) for cell in range(CELLS)]
             found = both_ways(f, [cells[6 * i : 6 * i + 6] for i in range(6)], of_result)
@@ -383,7 +387,7 @@ class _Writer(Writer):
             self.columns = 1
             self._share(1)
             at = self._total(0)
-            totals = [f.load(room, at, Type(room_kind, lanes)) for room, room_kind in self._rooms()]
+            totals = [f.load(room, at, Type(room_kind, self.lanes)) for room, room_kind in self._rooms()]
             first = self.index[0]
             for i in range(chunk.height):
                 self.row = found[i][: chunk.width]
@@ -392,15 +396,13 @@ class _Writer(Writer):
             for (room, _), total in zip(self._rooms(), totals, strict=True):
                 f.store(total, room, at)
 
-        nest(f, [chunk.rows, chunk.columns, self.outs], tile)
+        nest(f, [chunk.rows, chunk.columns, self.outs // wide], tile)
 
     def _products(self, chunk: Chunk, cell: Int, into: int, out: int, products: Value) -> None:
-        """The product of matrices at one of the 36 cells."""
+        """The product of matrices at one of the 36 cells: a vector of the image with each weight."""
         f, head, lanes, scalar = self.f, self.head, self.loop.lanes, self.kind.scalar
         wide = width_of(head.registers)
-        left = f.at(f.arguments[head.scratch], f.mul(cell, into), scalar)
-        right = f.at(f.arguments[head.weights], f.mul(cell, plane(head.channels * self.outs, scalar)), scalar)
-        result = f.at(products, f.mul(cell, out), scalar)
+        left, right, result = self._planes(cell, into, out, products)
         row = head.channels * lanes
 
         def tiles(t: Int, count: int) -> None:
@@ -428,6 +430,46 @@ class _Writer(Writer):
             f.loop(0, self.outs, wide, outs)
 
         blocks(f, chunk.tiles, max(1, head.registers // wide), tiles)
+
+    def _products_of_channels(self, chunk: Chunk, cell: Int, into: int, out: int, products: Value) -> None:
+        """The same where channels lie side by side: a vector of weights with each number of the image."""
+        f, head, wide, scalar = self.f, self.head, self.loop.wide, self.kind.scalar
+        left, right, result = self._planes(cell, into, out, products)
+        columns = min(4, self.outs // wide)
+
+        def tiles(t: Int, count: int) -> None:
+            x = f.at(left, f.mul(t, head.channels), scalar)
+
+            def outs(part: Int, several: int) -> None:
+                o = f.mul(part, wide)
+                w = f.at(right, f.mul(o, head.channels), scalar)
+
+                def channel(c: Int, now: list[Value]) -> list[Value]:
+                    ws = f.at(w, f.mul(c, wide), scalar)
+                    weights = [f.load(ws, m * wide * head.channels, self.kind) for m in range(several)]
+                    found = []
+                    for n in range(count):
+                        number = f.load(x, f.add(c, n * head.channels), Type(scalar))
+                        image = f.spread(number, wide)
+                        found += [f.fma(image, weights[m], now[n * several + m]) for m in range(several)]
+                    return found
+
+                sums = f.loop(0, head.channels, 1, channel, [constant(0, self.kind)] * (count * several))
+                to = f.at(result, f.dot([t, o], [self.outs, 1]), scalar)
+                for n in range(count):
+                    for m in range(several):
+                        f.store(sums[n * several + m], to, n * self.outs + m * wide)
+
+            blocks(f, self.outs // wide, columns, outs)
+
+        blocks(f, chunk.tiles, max(1, head.registers // columns), tiles)
+
+    def _planes(self, cell: Int, into: int, out: int, products: Value) -> tuple[Value, Value, Value]:
+        """Where the numbers of a cell lie: those of the image, of the weights, and of the result."""
+        f, head, scalar = self.f, self.head, self.kind.scalar
+        left = f.at(f.arguments[head.scratch], f.mul(cell, into), scalar)
+        right = f.at(f.arguments[head.weights], f.mul(cell, plane(head.channels * self.outs, scalar)), scalar)
+        return left, right, f.at(products, f.mul(cell, out), scalar)
 
     def _rooms(self) -> list[tuple[Value, str]]:
         """Where sums are held, and what type they have."""
@@ -622,6 +664,13 @@ def suits(size: Sequence[int], channels: int, out_channels: int, scalar: str) ->
         return False
     few = max(size) <= 4 and channels * out_channels > 1 << 14
     return min(channels, out_channels) >= 16 and min(size) >= 4 and not few
+
+
+def suits_channels(size: Sequence[int], channels: int, out_channels: int, scalar: str, wide: int) -> bool:
+    """Whether a convolution of 3x3 is computed like this where channels lie side by side."""
+    if scalar != "float" or len(size) != 2 or channels % wide or out_channels % wide:
+        return False
+    return min(size) >= 12 and channels * out_channels <= 1 << 14
 
 
 def suits_gradient(size: Sequence[int], channels: int, out_channels: int, lanes: int, scalar: str) -> bool:

@@ -167,7 +167,12 @@ def phases_of(op: ConvTranspose, size: Sizes, kernel: Sizes, axis: int) -> list[
 
 def takes_phases(op: ConvTranspose) -> bool:
     """Whether the operation is a set of plain convolutions."""
-    return op.groups == 1 and all(s == 1 or d == 1 for s, d in zip(op.stride, op.dilation, strict=True))
+    return op.groups == 1 and has_phases(op)
+
+
+def has_phases(op: ConvTranspose) -> bool:
+    """The same, of convolutions that may have groups."""
+    return all(s == 1 or d == 1 for s, d in zip(op.stride, op.dilation, strict=True))
 
 
 def goes_by_rows(op: ConvTranspose, y: Spec, weight: Spec, wish: str) -> bool:

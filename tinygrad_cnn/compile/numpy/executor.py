@@ -7,7 +7,7 @@ kept. Then each node is bound to calls on these arrays.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import accumulate, groupby
@@ -478,8 +478,13 @@ def _arranged(node: Node) -> tuple[Any, list[Node]] | None:
     return head.op.op, [outside[each] for each in head.inputs]
 
 
-def margins_of(order: Sequence[Node], algorithm: str) -> dict[Node, Pairs]:
-    """For each image that windows are taken of, how much margin they need."""
+def margins_of(
+    order: Sequence[Node], algorithm: str, has_windows: Callable[[ConvTranspose], bool] = takes_phases
+) -> dict[Node, Pairs]:
+    """For each image that windows are taken of, how much margin they need.
+
+    ``has_windows`` says which transposed convolutions take windows.
+    """
     margins: dict[Node, Pairs] = {}
 
     def want(node: Node, pairs: Pairs) -> None:
@@ -497,8 +502,8 @@ def margins_of(order: Sequence[Node], algorithm: str) -> dict[Node, Pairs]:
             want(sources[0], conv_margin(op, size, sources[1].spec.shape[: len(size)], _map_size(node)))
         elif isinstance(op, ConvWeight):
             want(sources[0], conv_margin(op, size, op.kernel, sources[1].spec.shape[1:-1]))
-        elif isinstance(op, ConvTranspose) and takes_phases(op):
-            if goes_by_rows(op, sources[0].spec, sources[1].spec, algorithm):
+        elif isinstance(op, ConvTranspose) and has_windows(op):
+            if op.groups == 1 and goes_by_rows(op, sources[0].spec, sources[1].spec, algorithm):
                 continue
             want(sources[0], transpose_margin(op, size, sources[1].spec.shape[: len(size)]))
     return margins

@@ -1,0 +1,271 @@
+"""Kernels for the channels of one example side by side: gradients in weights, and weights turned.
+
+Sums over the examples are added up by one thread for its share of the weights. So there are no partial sums of whole
+kernels, and the threads need not wait for each other.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Hashable, Sequence
+from dataclasses import dataclass
+
+from .gradients import blocks, nest, turn
+from .ir import I64, PTR, Function, Int, Type, Value, constant
+from .loops import Operand, widths
+
+MOST_BY_ROWS = 1 << 20
+"""Bytes of a kernel's gradient whose sums may grow row by row of the image: about two second-level caches."""
+
+Places = list[tuple[int, Int, Int]]
+"""Axes that are summed over: their lengths, and how far apart their numbers lie in the image and in the gradient."""
+Area = tuple[Int, Int, Places]
+"""Some places: where their first lies in the image and in the gradient, and the axes from there on."""
+
+
+@dataclass(frozen=True)
+class ChannelGradient:
+    """The gradient in a convolution's kernel, or in the weight of a dense layer: ``(*K, C, O)``, over all examples.
+
+    Arguments of the function: image, gradient, result, where the share of the rounds begins and ends, and by how many
+    numbers the examples of the image and of the gradient follow each other.
+    """
+
+    kernel: tuple[int, ...]
+    places: tuple[int, ...]
+    groups: int
+    channels: int
+    """Of the image, in one group."""
+    out_channels: int
+    """In one group."""
+    image: Operand
+    """Strides for the axes of the places, then those of the kernel, then the channel."""
+    grad: Operand
+    """Strides for the axes of the places, then the channel."""
+    examples: int
+    wide: int
+    """How many channels lie in a vector."""
+    registers: int
+
+    @property
+    def key(self) -> Hashable:
+        """Functions of the same key are the same."""
+        return self
+
+    @property
+    def depthwise(self) -> bool:
+        """Whether each channel has a kernel of its own: then the channels of the image lie in the lanes, too."""
+        return self.groups > 1 and self.channels == self.out_channels == 1
+
+    @property
+    def columns(self) -> int:
+        """Vectors of a row of the result at once."""
+        row = self.groups if self.depthwise else self.out_channels
+        return min(4, -(-row // self.wide))
+
+    @property
+    def rows(self) -> int:
+        """Numbers of the image at once: neighbouring channels, or also neighbouring cells of the kernel."""
+        unit = 1 if self._cells == self.kernel else self.channels
+        most = max(unit, self.registers // self.columns)
+        return max(each for each in range(unit, self._run + 1, unit) if self._run % each == 0 and each <= most)
+
+    @property
+    def _cells(self) -> tuple[int, ...]:
+        """The axes of the kernel that rounds count along."""
+        return self.kernel if self.channels >= 4 else self.kernel[:-1]
+
+    @property
+    def _run(self) -> int:
+        """How many rows there are next to each other."""
+        return self.channels * math.prod(self.kernel[len(self._cells) :])
+
+    @property
+    def rounds(self) -> int:
+        """What can be shared: tiles of rows."""
+        groups = 1 if self.depthwise else self.groups
+        return groups * math.prod(self._cells) * (self._run // self.rows)
+
+    @property
+    def _by_rows(self) -> bool:
+        """Whether all sums grow row by row of the image; else the image is read once for each tile of sums."""
+        weights = math.prod(self.kernel) * self.channels * self.groups * self.out_channels
+        return len(self.places) > 1 and weights * self.image.type_size <= MOST_BY_ROWS
+
+    def write(self, name: str) -> Function:
+        """The function."""
+        f = Function(name, [PTR, PTR, PTR, I64, I64, I64, I64])
+        low, high, *steps = f.arguments[3:]
+
+        def rounds(body: Callable[[Int], None]) -> None:
+            f.loop(low, high, 1, lambda number, _: body(number))
+
+        if not self._by_rows:
+            rounds(lambda number: self._round(f, number, [self._everywhere(f, steps)], False))
+            return f
+        rounds(lambda number: self._round(f, number, [], False))
+
+        def row(index: list[Int]) -> None:
+            example, *place = index
+            left = f.dot(place, self.image.strides[: len(place)], f.mul(example, steps[0]))
+            right = f.dot(place, self.grad.strides[: len(place)], f.mul(example, steps[1]))
+            axis = len(place)
+            line: Places = [(self.places[axis], self.image.strides[axis], self.grad.strides[axis])]
+            rounds(lambda number: self._round(f, number, [(left, right, line)], True))
+
+        nest(f, [self.examples, *self.places[:-1]], row)
+        return f
+
+    def _everywhere(self, f: Function, steps: Sequence[Int]) -> Area:
+        """All places of all examples."""
+        lines: Places = [(self.examples, steps[0], steps[1])]
+        lines += zip(self.places, self.image.strides, self.grad.strides, strict=False)
+        return 0, 0, lines
+
+    def _round(self, f: Function, number: Int, areas: Sequence[Area], adds: bool) -> None:
+        """One tile of rows: which group, which cell of the kernel, which channels."""
+        number, tile = divide(f, number, self._run // self.rows)
+        cells: list[Int] = []
+        for length in reversed(self._cells):
+            number, cell = divide(f, number, length)
+            cells.insert(0, cell)
+        axes, outs = len(self.places), self.out_channels * self.groups
+        taps, channel = self.image.strides[axes:-1], self.image.strides[-1]
+        if self._cells == self.kernel:
+            apart = [row * channel for row in range(self.rows)]
+            along = self.rows * channel
+        else:
+            apart = [row // self.channels * taps[-1] + row % self.channels * channel for row in range(self.rows)]
+            along = self.rows // self.channels * taps[-1]
+        at = f.dot([*cells, tile, number], [*taps[: len(cells)], along, self.channels * channel], self.image.offset)
+        line = self._run * outs
+        strides = [line * math.prod(self._cells[axis + 1 :]) for axis in range(len(cells))]
+        group = 0 if self.depthwise else self.out_channels
+        out = f.dot([*cells, tile, number], [*strides, self.rows * outs, group])
+        to = f.dot([number], [group * self.grad.strides[-1]], self.grad.offset)
+        for begin, end, width in widths(self.groups if self.depthwise else self.out_channels, self.wide):
+
+            def columns(o: Int, count: int, width: int = width, begin: int = begin) -> None:
+                place = f.add(f.mul(o, width), begin)
+                image = f.add(at, f.mul(place, channel)) if self.depthwise else at
+                grad = f.add(to, f.mul(place, self.grad.strides[-1]))
+                vector = Type(self.image.type.scalar, width)
+                first = f.add(out, place)
+                slots = [f.add(first, row * outs + m * width) for row in range(self.rows) for m in range(count)]
+                result = f.arguments[2]
+                sums = [f.load(result, slot, vector) if adds else constant(0, vector) for slot in slots]
+                for left, right, lines in areas:
+                    sums = self._sums(f, (f.add(image, left), f.add(grad, right)), apart, lines, sums, count)
+                for slot, value in zip(slots, sums, strict=True):
+                    f.store(value, result, slot)
+
+            blocks(f, (end - begin) // width, self.columns, columns)
+
+    def _sums(
+        self, f: Function, starts: tuple[Int, Int], apart: list[int], lines: Places, sums: list[Value], count: int
+    ) -> list[Value]:
+        """Add the products of some places to a tile of the result: to some rows, and some vectors of each."""
+        image, grad, *_ = f.arguments
+        vector = sums[0].type
+        width = vector.lanes
+
+        def inside(depth: int, x: Int, y: Int, now: list[Value]) -> list[Value]:
+            if depth < len(lines):
+                length, left, right = lines[depth]
+                return f.loop(
+                    0, length, 1,
+                    lambda w, then: inside(depth + 1, f.add(x, f.mul(w, left)), f.add(y, f.mul(w, right)), then), now,
+                )  # fmt: skip
+            ys = [f.load(grad, f.add(y, m * width * self.grad.strides[-1]), vector) for m in range(count)]
+            found = []
+            for row, more in enumerate(apart):
+                if self.depthwise:
+                    step = width * self.image.strides[-1]
+                    xs = [f.load(image, f.add(x, more + m * step), vector) for m in range(count)]
+                else:
+                    xs = [f.spread(f.load(image, f.add(x, more), Type(vector.scalar)), width)] * count
+                found += [f.fma(xs[m], ys[m], now[row * count + m]) for m in range(count)]
+            return found
+
+        return inside(0, *starts, sums)
+
+
+def divide(f: Function, number: Int, by: int) -> tuple[Int, Int]:
+    """A whole number divided, and what is left over."""
+    if isinstance(number, int):
+        return divmod(number, by)
+    if by == 1:
+        return number, 0
+    return f.value(f"udiv i64 {number.text}, {by}", I64), f.value(f"urem i64 {number.text}, {by}", I64)
+
+
+@dataclass(frozen=True)
+class Panels:
+    """Weights ``(count, R, C)`` so that a convolution reads them one after the other: ``(S / panel, count, T, panel)``.
+
+    S is the axis whose numbers come to lie side by side, T the other one. Arguments of the function: weights, result,
+    and where the thread's share begins and ends.
+    """
+
+    count: int
+    rows: int
+    columns: int
+    turned: bool
+    """Whether S are the rows."""
+    panel: int
+    """All of S, where the weights are few."""
+    offset: int
+    scalar: str
+    wide: int
+
+    @property
+    def key(self) -> Hashable:
+        """Functions of the same key are the same."""
+        return self
+
+    @property
+    def _at_once(self) -> int:
+        """The side of the squares that are moved."""
+        side = next(each for each in (16, 8, 4, 2, 1) if each <= self.wide and self.panel % each == 0)
+        return side if not self.turned or min(self.rows, self.columns) >= side else 1
+
+    @property
+    def rounds(self) -> int:
+        """What can be shared: rows, or as many as are turned at once."""
+        return self.count * (-(-self.rows // self._at_once) if self.turned else self.rows)
+
+    def write(self, name: str) -> Function:
+        """The function."""
+        f = Function(name, [PTR, PTR, I64, I64])
+        source, out, low, high = f.arguments
+        lanes, panel = self._at_once, self.panel
+        vector = Type(self.scalar, lanes)
+        others = self.columns if self.turned else self.rows
+
+        def place(side: Int, matrix: Int, other: Int) -> Int:
+            """Where the numbers of the result from ``side`` on lie."""
+            which, within = divide(f, side, panel)
+            return f.dot([which, matrix, other, within], [self.count * others * panel, others * panel, panel, 1])
+
+        def turned(matrix: Int, row: Int, column: Int) -> None:
+            start = f.dot([matrix, row, column], [self.rows * self.columns, self.columns, 1], self.offset)
+            found = [f.load(source, f.add(start, n * self.columns), vector) for n in range(lanes)]
+            to = place(row, matrix, column)
+            for n, each in enumerate(turn(f, found)):
+                f.store(each, out, f.add(to, n * panel))
+
+        def copied(matrix: Int, row: Int, column: Int) -> None:
+            start = f.dot([matrix, row, column], [self.rows * self.columns, self.columns, 1], self.offset)
+            f.store(f.load(source, start, vector), out, place(column, matrix, row))
+
+        def part(number: Int, _: list[Value]) -> None:
+            matrix, block = divide(f, number, self.rounds // self.count)
+            row = f.smallest(f.mul(block, lanes), self.rows - lanes) if self.turned else block
+            form = turned if self.turned else copied
+            whole = self.columns // lanes * lanes
+            f.loop(0, whole, lanes, lambda column, _: form(matrix, row, column))
+            if whole < self.columns:  # the last square begins earlier, so that it is whole
+                form(matrix, row, self.columns - lanes)
+
+        f.loop(low, high, 1, part)
+        return f

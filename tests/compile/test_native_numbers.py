@@ -44,7 +44,7 @@ from tinygrad_cnn.ops.random import Dropout
 
 llvm = pytest.importorskip("llvmlite.binding", reason="llvmlite is not installed")
 
-F32, F64, INT64, INT32, BOOL = (np.dtype(name) for name in SCALARS)
+F32, F64, INT64, INT32, BOOL = SCALARS
 
 
 @pytest.fixture(autouse=True)
@@ -83,7 +83,7 @@ def compiled(op: Operation, dtypes: tuple[np.dtype, ...], lanes: int = 16, cpu: 
 
     def body(index: Any, carried: Any) -> None:
         values = [
-            f.load(pointer, index, Type(SCALARS[dtype.name], lanes))
+            f.load(pointer, index, Type(SCALARS[dtype], lanes))
             for pointer, dtype in zip(pointers, sources, strict=False)
         ]
         f.store(apply(f, op, values, target), pointers[-1], index)

@@ -113,20 +113,18 @@ class NativePlan:
     def _finish(self) -> None:
         """What is read from memory is known now; so every step can say what it reads and writes."""
         planner = self.planner
-        kept: set[Node] = {*self.part.graph.results, *planner.states}
+        read: set[Buffer] = set()
         for step in self.steps:
             if isinstance(step, LoopStep | WholeStep):
-                buffers = {
-                    id(each.buffer) for draft in step.members for each in draft.sources if isinstance(each, View)
-                }
+                read |= {each.buffer for draft in step.members for each in draft.sources if isinstance(each, View)}
             else:
-                buffers = {id(each) for each in step.buffers}
+                read |= set(step.buffers)
             if isinstance(step, LoopStep) and step.head is not None:
                 step.finish(Layout(0, self.blocks, set()))
-                buffers |= {id(each) for each in step.buffers}
-            kept |= {node for node, view in planner.views.items() if id(view.buffer) in buffers}
-        results = {id(planner.views[node].buffer) for node in self.part.graph.results if node in planner.views}
-        kept |= {node for node, view in planner.views.items() if id(view.buffer) in results}
+                read |= set(step.buffers)
+        read |= {planner.views[node].buffer for node in self.part.graph.results if node in planner.views}
+        kept = {*self.part.graph.results, *planner.states}
+        kept |= {node for node, view in planner.views.items() if view.buffer in read}
         self.layout = Layout(0, self.blocks, kept)
         for step in self.steps:
             step.finish(self.layout)

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 
 from .ir import Function, Int, Type, Value, constant
 from .loops import Head, Operand, Tile
+
+LONG = 64
+"""How many products are a long sum."""
 
 
 @dataclass(frozen=True)
@@ -35,6 +39,10 @@ class Contract(Head):
     @property
     def key(self) -> Hashable:
         return "contract", self.trips, self.a, self.b
+
+    @property
+    def is_long(self) -> bool:
+        return math.prod(self.trips) >= LONG
 
     def values(self, f: Function, index: Sequence[Int], tile: Tile) -> list[Value]:
         rows, columns, lanes = tile.rows, tile.columns, tile.lanes

@@ -12,8 +12,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
-SCALARS = {"float32": "float", "float64": "double", "int64": "i64", "int32": "i32", "bool": "i1"}
-"""The type of a single number, by NumPy's name."""
+SCALARS: dict[np.dtype, str] = {
+    np.dtype(np.float32): "float",
+    np.dtype(np.float64): "double",
+    np.dtype(np.int64): "i64",
+    np.dtype(np.int32): "i32",
+    np.dtype(np.bool_): "i1",
+}
+"""The type of a single number, by NumPy's."""
 
 
 @dataclass(frozen=True)

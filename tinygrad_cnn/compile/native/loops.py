@@ -103,16 +103,14 @@ class Member:
     def key(self) -> Hashable:
         """What two members that are written alike have in common."""
         place = {node: index for index, node in enumerate((*self.parameters, *self.body))}
-        body = tuple(
-            [(what(node.op), node.spec.dtype.name, *[place[each] for each in node.inputs]) for node in self.body]
-        )
+        body = tuple([(what(node.op), node.spec.dtype, *[place[each] for each in node.inputs]) for node in self.body])
         return body, self.sources, self.out, self.total
 
 
 def what(op: object) -> Hashable:
     """An operation without the shape that it gives."""
     if isinstance(op, Full):
-        return "full", op.value, op.dtype.name
+        return "full", op.value, op.dtype
     return "broadcast_to" if isinstance(op, BroadcastTo) else op
 
 
@@ -135,6 +133,11 @@ class Head:
     """What computes a number from many others, for a tile of places."""
 
     key: Hashable
+
+    @property
+    def is_long(self) -> bool:
+        """Whether a value takes so long that storing and loading it once more does not count."""
+        return False
 
     def values(self, f: Function, index: Sequence[Int], tile: Tile) -> list[Value]:
         """The values at ``index`` and the other places of a tile: those of a row follow each other."""
@@ -218,6 +221,8 @@ class Writer:
         self.index: list[Int] = [0] * len(loop.space)
         self.sums = [member for member in loop.members if member.total is not None]
         self.by_rows = loop.head is not None and bool(self.inner) and loop.rows_first
+        self.waiting: dict[int, Value] = {}
+        """Where values of a head wait, by their lanes."""
         self.lanes = loop.lanes
         """How many numbers are computed side by side, now."""
         self.across = len(loop.space) - 1 if loop.wide > 1 else -1
@@ -369,40 +374,62 @@ class Writer:
 
     def _places(self, rows: int, totals: list[Value]) -> list[Value]:
         """The places of one tile."""
+        f, heads, columns = self.f, self._heads(rows), self.columns
+        if rows == 1 or self.loop.head is None or not self.loop.head.is_long:
+            for row in range(rows):
+                totals = self._row(row, heads[row * columns : (row + 1) * columns], totals)
+            return totals
+        # After a long head the members' text is written once for all rows; what the head gives waits in memory.
+        kind, axis = heads[0].type, self.inner[-1]
+        if kind.lanes not in self.waiting:
+            self.waiting[kind.lanes] = f.room(kind, self.loop.tile[0] * self.loop.tile[1])
+        room, first = self.waiting[kind.lanes], self.index[axis]
+        for place, value in enumerate(heads):
+            f.store(value, room, place * kind.lanes)
+
+        def line(row: Int, now: list[Value]) -> list[Value]:
+            at = f.mul(row, columns * kind.lanes)
+            values = [f.load(room, f.add(at, column * kind.lanes), kind) for column in range(columns)]
+            self.index[axis] = f.add(first, row)
+            return self._row(0, values, now)
+
+        totals = f.loop(0, rows, 1, line, totals)
+        self.index[axis] = first
+        return totals
+
+    def _row(self, row: int, heads: Sequence[Value], totals: list[Value]) -> list[Value]:
+        """The members' work at the places of one row of a tile."""
         f, loop, totals = self.f, self.loop, list(totals)
-        heads = self._heads(rows)
-        for row in range(rows):
-            for column in range(self.columns):
-                index = self._place(row, column)
-                loaded: dict[Operand, Value] = {}
-                values: list[Value] = []
-                for member in loop.members:
-                    inputs = []
-                    for source in member.sources:
-                        if isinstance(source, Earlier):
-                            place = row * self.columns + column
-                            inputs.append(heads[place] if source.member < 0 else values[source.member])
-                        elif (source, column) in self.shared:
-                            shared = self.shared[source, column]
-                            inputs.append(f.spread(shared, self.lanes // shared.type.lanes))
-                        else:
-                            if source not in loaded:
-                                loaded[source] = source.load(f, index, self.lanes)
-                            inputs.append(loaded[source])
-                    value = evaluate(f, member, inputs, self.lanes)
-                    values.append(value)
-                    if member.total is not None:
-                        slot = self.sums.index(member) * self.columns + column
-                        if self.by_rows:
-                            at = self._total(column)
-                            total = self.totals[self.sums.index(member)]
-                            f.store(f.binary("fadd", f.load(total, at, value.type), value), total, at)
-                        else:
-                            if value.type.lanes > totals[slot].type.lanes:
-                                value = f.reduce("fadd", value, -0.0, flags="reassoc")
-                            totals[slot] = f.binary("fadd", totals[slot], value)
-                    elif member.out is not None:
-                        f.store(value, f.arguments[member.out.pointer], member.out.at(f, index))
+        for column in range(self.columns):
+            index = self._place(row, column)
+            loaded: dict[Operand, Value] = {}
+            values: list[Value] = []
+            for member in loop.members:
+                inputs = []
+                for source in member.sources:
+                    if isinstance(source, Earlier):
+                        inputs.append(heads[column] if source.member < 0 else values[source.member])
+                    elif (source, column) in self.shared:
+                        shared = self.shared[source, column]
+                        inputs.append(f.spread(shared, self.lanes // shared.type.lanes))
+                    else:
+                        if source not in loaded:
+                            loaded[source] = source.load(f, index, self.lanes)
+                        inputs.append(loaded[source])
+                value = evaluate(f, member, inputs, self.lanes)
+                values.append(value)
+                if member.total is not None:
+                    slot = self.sums.index(member) * self.columns + column
+                    if self.by_rows:
+                        at = self._total(column)
+                        total = self.totals[self.sums.index(member)]
+                        f.store(f.binary("fadd", f.load(total, at, value.type), value), total, at)
+                    else:
+                        if value.type.lanes > totals[slot].type.lanes:
+                            value = f.reduce("fadd", value, -0.0, flags="reassoc")
+                        totals[slot] = f.binary("fadd", totals[slot], value)
+                elif member.out is not None:
+                    f.store(value, f.arguments[member.out.pointer], member.out.at(f, index))
         return totals
 
     def _finish(self, member: Member, total: Value, column: int) -> None:
@@ -440,5 +467,5 @@ def compute(f: Function, node: Node, inputs: Sequence[Value], lanes: int) -> Val
     if isinstance(node.op, BroadcastTo):
         return inputs[0]
     if isinstance(node.op, Full):
-        return constant(node.op.value, Type(SCALARS[node.spec.dtype.name], lanes))
+        return constant(node.op.value, Type(SCALARS[node.spec.dtype], lanes))
     return apply(f, node.op, list(inputs), node.spec.dtype)

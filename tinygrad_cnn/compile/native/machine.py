@@ -15,7 +15,7 @@ import weakref
 from pathlib import Path
 from typing import Any
 
-OPTIMISATION = 2
+OPTIMISATION = 1
 """How hard LLVM tries to choose and order instructions. Nothing is rewritten before that."""
 CACHE_LIMIT = 256 << 20
 """How many bytes the files of finished code may take together."""

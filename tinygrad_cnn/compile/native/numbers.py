@@ -447,7 +447,7 @@ FLOAT, NUMBER, ANY = "f", "fi", "fib"
 RULES: dict[type[Operation], tuple[str, Rule]] = {
     Abs: (ANY, _abs),
     Add: (ANY, _add),
-    Cast: (ANY, lambda op, x: cast(x, SCALARS[op.dtype.name])),
+    Cast: (ANY, lambda op, x: cast(x, SCALARS[op.dtype])),
     Clip: (ANY, _clip),
     Copy: (ANY, lambda op, x: x),
     Detach: (ANY, lambda op, x: x),
@@ -486,7 +486,7 @@ RULES: dict[type[Operation], tuple[str, Rule]] = {
 
 def can(op: Operation, dtypes: Sequence[np.dtype]) -> bool:
     """Whether an operation can be written for these element types: those of its inputs and that of its result."""
-    if type(op) not in RULES or not all(each.name in SCALARS and each.isnative for each in dtypes):
+    if type(op) not in RULES or not all(each in SCALARS for each in dtypes):
         return False
     kinds = RULES[type(op)][0]
     data = dtypes[1] if isinstance(op, Where) else dtypes[0]
@@ -503,5 +503,5 @@ def apply(f: Function, op: Operation, inputs: Sequence[Value], dtype: np.dtype) 
         dtype: the result's element type.
     """
     result = RULES[type(op)][1](op, *[Number(f, each) for each in inputs]).value
-    assert result.type.scalar == SCALARS[dtype.name]
+    assert result.type.scalar == SCALARS[dtype]
     return result

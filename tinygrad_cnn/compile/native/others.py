@@ -83,7 +83,7 @@ def _inside(
     assert axis is not None
     view = planner.own(node, level, None)
     if not covers:
-        zero = Constant(SCALARS[node.spec.dtype.name])
+        zero = Constant(SCALARS[node.spec.dtype])
         step = LoopStep([node], level, "block", space=view.shape, lanes=planner.lanes, wide=planner.wide, open=False,
                         head=lambda step, layout: zero)  # fmt: skip
         step.members.append(Draft(node, (), (), [Earlier(-1)], view))
@@ -120,7 +120,7 @@ def log_softmax(planner: Planner, node: Node, level: int) -> bool:
         return False
     x = _last(planner.views[node.inputs[0]], op.dim, axis)
     out = _last(planner.own(node, level, None), op.dim, axis)
-    kind = Type(SCALARS[node.spec.dtype.name], planner.lanes)
+    kind = Type(SCALARS[node.spec.dtype], planner.lanes)
     kernel = LogSoftmaxRows(x.shape, Operand(0, x.offset, x.strides, kind), Operand(1, out.offset, out.strides, kind))
     planner.add(Step([node], level, "block", kernel, [x.buffer, out.buffer]))
     return True
@@ -139,7 +139,7 @@ def along(planner: Planner, node: Node, level: int) -> bool:
     labels = _last(planner.views[label], op.dim, axis)
     if labels.shape[-1] > 4:
         return False
-    kind = Type(SCALARS[node.spec.dtype.name], planner.lanes)
+    kind = Type(SCALARS[node.spec.dtype], planner.lanes)
     given: Operand | float
     buffers: list[Buffer | Given] = []
     if isinstance(source.op, Full):

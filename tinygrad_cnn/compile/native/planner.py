@@ -379,7 +379,7 @@ class Planner:
     ) -> None:
         if offset:
             raise NotLanesError("rows of a part of an array")
-        kind = Type(SCALARS[node.spec.dtype.name], self.lanes)
+        kind = Type(SCALARS[node.spec.dtype], self.lanes)
         kernel = Load(view.shape, source, step, Operand(1, view.offset, view.strides, kind), self.total, self.lanes)
         self.add(Step([node], level, "block", kernel, [base, view.buffer, Given("block")]))
 

@@ -172,7 +172,7 @@ def _weight_gradient(planner: Planner, group: Group) -> bool:
         return False
     if planner.lanes == 1:
         return _by_channels(planner, group, (), (), 1, (x.offset, x.strides))
-    kind = Type(SCALARS[node.spec.dtype.name], planner.lanes)
+    kind = Type(SCALARS[node.spec.dtype], planner.lanes)
     key = _origin_of_view(planner, sources[1])
     if key not in planner.turned:
         turn = Turn(y.shape[0], Operand(0, y.offset, y.strides, kind), planner.lanes, planner.masked)
@@ -198,7 +198,7 @@ def _by_channels(
     """A gradient in weights, where the channels of an example lie side by side."""
     node = group.node
     x, y = [planner.views[each] for each in group.sources]
-    kind = Type(SCALARS[node.spec.dtype.name])
+    kind = Type(SCALARS[node.spec.dtype])
     wide = planner.wide if x.strides[-1] == y.strides[-1] == 1 else 1
     gradient = ChannelGradient(
         kernel, places, groups, x.shape[-1] // groups, y.shape[-1] // groups, Operand(0, *image, kind),
@@ -231,7 +231,7 @@ def _side_by_side(planner: Planner, weight: Node, axis: int, panel: int = 0) -> 
     key = view.buffer, view.offset, axis, panel
     if key not in planner.side_by_side:
         kernel = Panels(
-            count, rows, columns, flat == other, panel or side, view.offset, SCALARS[view.buffer.dtype.name],
+            count, rows, columns, flat == other, panel or side, view.offset, SCALARS[view.buffer.dtype],
             planner.wide,
         )  # fmt: skip
         made = Buffer(view.buffer.dtype, math.prod(view.shape), False)
@@ -374,7 +374,7 @@ def transposed(planner: Planner, group: Group) -> bool:
 
         def make(step: LoopStep, layout: Layout, phases: Any = phases, picked: Any = picked) -> Contract | Constant:
             if any(not len(each) for each in picked):
-                return Constant(SCALARS[y.buffer.dtype.name])
+                return Constant(SCALARS[y.buffer.dtype])
             strides = y.strides[:axes]
             offset = y.offset - sum(p.pad * stride for p, stride in zip(phases, strides, strict=True))
             first = w.offset + sum(each[0] * s for each, s in zip(picked, w.strides[:axes], strict=True))
@@ -406,7 +406,7 @@ def _winograd(planner: Planner, group: Group, image: View, weights: tuple[int, t
     kernel = group.sources[1]
     *size, outs = group.head.spec.shape[1:]
     dtype, (offset, strides), source = group.head.spec.dtype, weights, planner.views[kernel].buffer
-    scalar = SCALARS[dtype.name]
+    scalar = SCALARS[dtype]
     if planner.wide > 1:
         fits, lanes, width = suits_channels(size, channels, outs, scalar, planner.wide), planner.wide, planner.wide
         fits = fits and image.strides[-1] == 1
@@ -444,7 +444,7 @@ def kernel_gradient(planner: Planner, group: Group) -> bool:
     if planner.lanes == 1:
         image_at = _first(x, op.padding), (*steps, *taps, x.strides[-1])
         return _by_channels(planner, group, op.kernel, y.shape[:-1], op.groups, image_at)
-    kind = Type(SCALARS[node.spec.dtype.name], planner.lanes)
+    kind = Type(SCALARS[node.spec.dtype], planner.lanes)
     image = Operand(0, _first(x, op.padding), (*steps, *taps, x.strides[-1]), kind)
     grad = Operand(1, y.offset, y.strides, kind)
     kernel: KernelGradient | WinogradGradient = KernelGradient(
@@ -556,7 +556,7 @@ def _scatter(planner: Planner, group: Group, regions: Sequence[Region]) -> bool:
     out = planner.own(result, group.level, None)
     views.insert(1, out)
     steep = any(view.strides[-1] != 1 for view in views)
-    kind = Type(SCALARS[node.spec.dtype.name], planner.lanes)
+    kind = Type(SCALARS[node.spec.dtype], planner.lanes)
     form = Operand if planner.wide == 1 else Row
     operands = [form(place, view.offset, view.strides, kind) for place, view in enumerate(views)]
     image, top = operands[2:] if len(operands) == 4 else (None, None)

@@ -184,7 +184,7 @@ class LoopStep(Step):
             strides = [stride * step for stride, step in zip(strides, self.lattice.step, strict=True)]
         if self.groups > 1:
             strides = [*strides[:-1], strides[-1] * (self.space[-1] // self.groups), strides[-1]]
-        kind = Type(SCALARS[view.buffer.dtype.name], self.lanes if view.lanes else 1)
+        kind = Type(SCALARS[view.buffer.dtype], self.lanes if view.lanes else 1)
         self.steep |= bool(strides) and strides[-1] not in (0, 1)
         form = Row if self.wide > 1 else Operand
         return form(pointer, offset, tuple(strides), kind)
@@ -321,7 +321,7 @@ class WholeStep(Step):
         if view.buffer not in self.inputs:
             self.inputs.append(view.buffer)
         pointer = self.inputs.index(view.buffer)
-        scalar = SCALARS[view.buffer.dtype.name]
+        scalar = SCALARS[view.buffer.dtype]
         strides: tuple[int, ...] = tuple(
             [0 if n == 1 else stride for n, stride in zip(view.shape, view.strides, strict=True)]
         )

@@ -269,11 +269,15 @@ class Weights:
 
             def block(o: Int) -> None:
                 start = f.dot([first, o], self.strides[2:], self.offset)
-                for tap, (i, j) in enumerate(taps):
-                    at = f.dot([i, j], self.strides[:2], start)
+
+                def tap(index: list[Int]) -> None:
+                    at = f.dot(index, self.strides[:2], start)
+                    to = f.dot(index, [3 * lanes * lanes, lanes * lanes])
                     rows = [f.load(kernels, f.add(at, row * self.strides[3]), vector) for row in range(lanes)]
                     for row, value in enumerate(turn(f, rows)):
-                        f.store(value, room, (tap * lanes + row) * lanes)
+                        f.store(value, room, f.add(to, row * lanes))
+
+                nest(f, [3, 3], tap)
 
                 def channel(c: Int, _: list[Value]) -> None:
                     at = f.mul(c, lanes)
@@ -362,6 +366,8 @@ class _Writer(Writer):
             tile_numbers(head.channels, self.outs, self.loop.lanes) * itemsize, -(-height // 4) * -(-width // 4)
         )
         self._clear()
+        self.room = f.room(self.kind, 16)
+        """The results of a tile, on their way to the members."""
         chunks(f, (height, width), most, self._chunk)
         self._finish_sums()
         return f
@@ -375,6 +381,7 @@ class _Writer(Writer):
         products = f.at(scratch, CELLS * into, scalar)
         form = self._products if wide == 1 else self._products_of_channels
         f.loop(0, CELLS, 1, lambda cell, _: form(chunk, cell, into, out, products))
+        room = self.room
 
         def tile(index: list[Int]) -> None:
             a, b, part = index
@@ -383,18 +390,23 @@ class _Writer(Writer):
             base = f.at(products, start, scalar)
             cells = [f.load(base, cell * out, self.kind) for cell in range(CELLS)]
             found = both_ways(f, [cells[6 * i : 6 * i + 6] for i in range(6)], of_result)
-            self.index = [f.add(row, f.mul(a, 4)), f.add(column, f.mul(b, 4)), o]
-            self.columns = 1
+            for place, value in enumerate(_flat(found)):
+                f.store(value, room, place * self.lanes)
+            first, left = f.add(row, f.mul(a, 4)), f.add(column, f.mul(b, 4))
+            self.index, self.columns = [0, left, o], 1
             self._share(1)
             at = self._total(0)
-            totals = [f.load(room, at, Type(room_kind, self.lanes)) for room, room_kind in self._rooms()]
-            first = self.index[0]
-            for i in range(chunk.height):
-                self.row = found[i][: chunk.width]
-                self.index[0] = f.add(first, i)
-                totals = self._places(chunk.width, totals)
-            for (room, _), total in zip(self._rooms(), totals, strict=True):
-                f.store(total, room, at)
+            totals = [f.load(total, at, Type(kind, self.lanes)) for total, kind in self._rooms()]
+
+            def line(i: Int, now: list[Value]) -> list[Value]:
+                here = f.mul(i, 4 * self.lanes)
+                self.row = [f.load(room, f.add(here, j * self.lanes), self.kind) for j in range(chunk.width)]
+                self.index = [f.add(first, i), left, o]
+                return self._places(chunk.width, now)
+
+            totals = f.loop(0, chunk.height, 1, line, totals)
+            for (total, _), value in zip(self._rooms(), totals, strict=True):
+                f.store(value, total, at)
 
         nest(f, [chunk.rows, chunk.columns, self.outs // wide], tile)
 

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import repeat
+from operator import attrgetter, is_
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -24,6 +26,10 @@ from .trace import Guards
 
 if TYPE_CHECKING:
     from .native import NativePlan
+
+
+# A small step is over in some ten microseconds, so what is asked about every leaf is asked without a loop in Python.
+NODE, GRAD, ARRAY = attrgetter("node"), attrgetter("grad"), attrgetter("_array")
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,6 +66,11 @@ class Runner:
         self._gradients = [effect for effect in graph.effects if effect.kind != "assign"]
         self._changes = bool(graph.effects)
         self._outputs = len(graph.results) - sum(effect.position >= 0 for effect in graph.effects)
+        self._all_reside = False
+        """Whether all leaves that change have their numbers here."""
+        self._tensors = [leaf for leaf, _, _ in self._leaves]
+        self._kept_tensors = [leaf for leaf, _ in self._kept]
+        self._gradient_tensors = [effect.leaf for effect in self._gradients]
 
     def fits(self) -> bool:
         """Whether everything that the function was described for is as it was."""
@@ -69,11 +80,8 @@ class Runner:
         """One call. Nothing is changed unless everything was computed."""
         plan = self.plan
         plan.load([tensor.array for tensor in tensors])
-        for index, (leaf, dims, memory) in enumerate(self._leaves):
-            if leaf.node is not self._seen[index]:
-                array = leaf.array
-                np.copyto(memory, array if dims is None else array.transpose(dims))
-                self._seen[index] = leaf.node
+        if not all(map(is_, map(NODE, self._tensors), self._seen)):
+            self._bring_leaves()
         for read in self._read:
             read()
         plan.compute()
@@ -89,19 +97,31 @@ class Runner:
             plan.commit()
             for leaf, index in self._kept:
                 self._keep(leaf, index)
+            self._all_reside = True
             for leaf, array in given:
                 leaf._become_leaf(array, leaf.requires_grad, leaf.name)
             for effect, gradient in zip(self._gradients, gradients, strict=True):
                 effect.leaf.grad = gradient
         return unflatten(self.description, iter(outputs))
 
+    def _bring_leaves(self) -> None:
+        """Copy the numbers of leaves that have others than those that lie here."""
+        self._all_reside = False
+        for index, (leaf, dims, memory) in enumerate(self._leaves):
+            if leaf.node is not self._seen[index]:
+                array = leaf.array
+                np.copyto(memory, array if dims is None else array.transpose(dims))
+                self._seen[index] = leaf.node
+
     def _settled(self, given: Sequence[Any], gradients: Sequence[Any]) -> bool:
         """Whether the tensors outside need not be told of the change: all leaves lie here, and no gradient stays."""
         if given or any([gradient is not None for gradient in gradients]):
             return False
-        if any([effect.leaf.grad is not None for effect in self._gradients]):
+        if not all(map(is_, map(GRAD, self._gradient_tensors), repeat(None))):
             return False
-        return all([self._lies_here(leaf, index) for leaf, index in self._kept])
+        if not all(map(is_, map(ARRAY, self._kept_tensors), repeat(None))):
+            return False
+        return self._all_reside and all(map(is_, map(NODE, self._tensors), self._seen))
 
     def _lies_here(self, leaf: Tensor, index: int) -> bool:
         """Whether nobody has seen a leaf's numbers since they were left in the plan."""

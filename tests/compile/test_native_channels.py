@@ -1,0 +1,183 @@
+"""Native code for few examples: the channels of each lie side by side. Pools in both ways."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+
+import tinygrad_cnn as tg
+from tinygrad_cnn import nn
+from tinygrad_cnn.compile.native import NativePlan
+
+pytest.importorskip("llvmlite.binding", reason="llvmlite is not installed")
+
+F = nn.functional
+executor = importlib.import_module("tinygrad_cnn.compile.native.executor")
+TOLERANCE = 2e-5
+"""Of a whole array: the greatest error, by the greatest number."""
+
+
+@pytest.fixture(autouse=True)
+def _watched(device_name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    if device_name != "cpu":
+        pytest.skip("native code runs on the processor")
+    monkeypatch.setattr(executor, "checked", True)
+
+
+def lanes(monkeypatch: pytest.MonkeyPatch, count: int) -> None:
+    monkeypatch.setattr(executor, "_lanes", lambda *_: count)
+
+
+def with_gradients(module: nn.Module) -> Callable[[tg.Tensor], tuple[tg.Tensor, ...]]:
+    def function(x: tg.Tensor) -> tuple[tg.Tensor, ...]:
+        y = module(x)
+        return y, *tg.grad((y * y * 0.5 + y).sum(), [x, *module.parameters()])
+
+    return function
+
+
+def compare(make: Callable[[], nn.Module], shape: tuple[int, ...]) -> set[str]:
+    """Native code in float32 against eager float64: results and all gradients. Returns the kinds of kernels."""
+    tg.seed(2)
+    exact, module = make().to("float64"), make()
+    module.load_state_dict({name: value.numpy().astype("float32") for name, value in exact.state_dict().items()})
+    x = np.random.default_rng(0).standard_normal(shape)
+    expected = with_gradients(exact)(tg.Tensor(x, requires_grad=True))
+    compiled = tg.compile(with_gradients(module), executor="native")
+    for _ in range(2):
+        found = compiled(tg.Tensor(x.astype("float32"), requires_grad=True))
+        for one, other in zip(found, expected, strict=True):
+            assert np.abs(one.numpy() - other.numpy()).max() <= TOLERANCE * np.abs(other.numpy()).max()
+    return {step.way if step.kernel is not None else "numpy" for step in compiled.plan.steps}
+
+
+CONVOLUTIONS: dict[str, tuple[Callable[[], nn.Module], tuple[int, ...]]] = {
+    "few channels": (lambda: nn.Conv2d(1, 6, 5, padding=2), (3, 1, 11, 9)),
+    "channels that vectors do not fill": (lambda: nn.Conv2d(5, 23, 3), (2, 5, 7, 8)),
+    "first of a large net": (lambda: nn.Conv2d(3, 64, 7, 2, padding=3), (2, 3, 19, 18)),
+    "heavy weights": (lambda: nn.Conv2d(40, 160, 3, padding=1), (3, 40, 5, 6)),
+    "heavy weights, a stride": (lambda: nn.Conv2d(96, 64, 3, 2, padding=1), (2, 96, 9, 8)),
+    "1x1, a stride": (lambda: nn.Conv2d(16, 32, 1, 2), (2, 16, 8, 8)),
+    "dilation": (lambda: nn.Conv2d(8, 16, 3, dilation=2, padding=2), (2, 8, 9, 9)),
+    "groups": (lambda: nn.Conv2d(12, 24, 3, groups=3, padding=1), (2, 12, 6, 7)),
+    "depthwise": (lambda: nn.Conv2d(20, 20, 3, groups=20, padding=1, stride=2), (2, 20, 9, 7)),
+    "two results of each channel": (lambda: nn.Conv2d(6, 12, 3, groups=6), (2, 6, 6, 6)),
+    "one axis": (lambda: nn.Conv1d(4, 18, 3, padding=1), (3, 4, 12)),
+    "three axes": (lambda: nn.Conv3d(3, 17, 3, padding=1), (2, 3, 5, 4, 6)),
+    "transposed": (lambda: nn.ConvTranspose2d(18, 5, 4, 2, padding=1), (2, 18, 5, 6)),
+    "transposed, heavy weights": (lambda: nn.ConvTranspose2d(64, 64, 4, 2, padding=1), (2, 64, 4, 5)),
+    "transposed, groups": (lambda: nn.ConvTranspose2d(12, 6, 3, 2, groups=3), (2, 12, 5, 4)),
+    "transposed, depthwise": (lambda: nn.ConvTranspose2d(20, 20, 3, 2, groups=20), (2, 20, 4, 4)),
+    "dense": (lambda: nn.Sequential(nn.Linear(37, 50), nn.ReLU(), nn.Linear(50, 10)), (5, 37)),
+    "one number": (lambda: nn.Linear(9, 1), (3, 9)),
+}
+
+
+@pytest.mark.parametrize("count", [1, 16], ids="{} lanes".format)
+@pytest.mark.parametrize("name", CONVOLUTIONS)
+def test_layers(name: str, count: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    lanes(monkeypatch, count)
+    make, shape = CONVOLUTIONS[name]
+    kinds = compare(make, shape)
+    assert "numpy" not in kinds
+    if "heavy" in name:
+        assert ("panels" in kinds) == (count == 1)
+
+
+@pytest.mark.parametrize("batch", [1, 2])
+@pytest.mark.parametrize(("channels", "outs", "size"), [(16, 32, (14, 14)), (64, 48, (15, 13)), (32, 64, (12, 20))])
+def test_winograd(channels: int, outs: int, size: tuple[int, int], batch: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    lanes(monkeypatch, 1)
+
+    def make() -> nn.Module:
+        return nn.Sequential(nn.Conv2d(channels, outs, 3, padding=1), nn.Tanh(), nn.Conv2d(outs, 16, 3, padding=1))
+
+    assert "winograd" in compare(make, (batch, channels, *size))
+
+
+POOLS: dict[str, Callable[[], nn.Module]] = {
+    "max, overlapping, padded": lambda: nn.MaxPool2d(3, 2, 1),
+    "max, overlapping": lambda: nn.MaxPool2d(3, 1),
+    "max, ceil": lambda: nn.MaxPool2d(3, 2, ceil_mode=True),
+    "max, dilation": lambda: nn.MaxPool2d(2, 1, dilation=2),
+    "max, gaps": lambda: nn.MaxPool2d(2, 3),
+    "average, padded": lambda: nn.AvgPool2d(3, 2, 1),
+    "average, padding not counted": lambda: nn.AvgPool2d(3, 2, 1, count_include_pad=False),
+    "average, ceil": lambda: nn.AvgPool2d(3, 2, ceil_mode=True),
+    "average, overlapping": lambda: nn.AvgPool2d(3, 1),
+}
+
+
+@pytest.mark.parametrize("count", [1, 16], ids="{} lanes".format)
+@pytest.mark.parametrize("pool", POOLS)
+def test_pools(pool: str, count: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    lanes(monkeypatch, count)
+    kinds = compare(lambda: nn.Sequential(nn.Conv2d(2, 19, 1), POOLS[pool](), nn.Tanh()), (3, 2, 8, 10))
+    assert "numpy" not in kinds
+
+
+@pytest.mark.parametrize("count", [1, 16], ids="{} lanes".format)
+def test_the_first_of_equal_pixels_receives_the_gradient(count: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    lanes(monkeypatch, count)
+    x = np.random.default_rng(1).integers(0, 2, (2, 3, 7, 7)).astype("float32")
+    x[0, 0, 3, 3] = np.nan
+
+    def gradient(x: tg.Tensor) -> tg.Tensor:
+        return tg.grad((F.max_pool2d(x, 3, 2, 1) * tg.Tensor(np.arange(16, dtype="float32").reshape(4, 4))).sum(), x)
+
+    found = tg.compile(gradient, executor="native")(tg.Tensor(x, requires_grad=True))
+    np.testing.assert_array_equal(found.numpy(), gradient(tg.Tensor(x, requires_grad=True)).numpy())
+
+
+def chosen(net: nn.Module, shape: tuple[int, ...], batch: int) -> int:
+    compiled = tg.compile(lambda x: tg.grad((net(x) ** 2).mean(), list(net.parameters())))
+    compiled(tg.Tensor(np.zeros((batch, *shape), "float32")))
+    return int(compiled.plan.lanes)
+
+
+def test_few_examples_and_full_vectors_lie_by_channels(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(executor.os, "cpu_count", lambda: 2)
+    narrow, wide = nn.Conv2d(1, 6, 5), nn.Conv2d(16, 32, 3)
+    assert [chosen(narrow, (1, 8, 8), batch) for batch in (1, 4, 16, 32)] == [1, 1, 16, 16]
+    assert [chosen(wide, (16, 6, 6), batch) for batch in (1, 16, 32, 33)] == [1, 1, 16, 1]
+
+
+def test_auto_takes_native_code_unless_a_product_has_no_kernel() -> None:
+    layer = nn.Linear(4, 3)
+    compiled = tg.compile(layer)
+    compiled(tg.Tensor(np.ones((5, 4), "float32")))
+    assert isinstance(compiled.plan, NativePlan)
+
+    def products(x: tg.Tensor) -> tg.Tensor:  # of whole arrays, which no example takes part in
+        return x + (layer.weight @ layer.weight.T).sum()
+
+    for function, reason in ((products, "matmul"), (lambda x: x.flip(0), "flip along the batch")):
+        compiled = tg.compile(function)
+        compiled(tg.Tensor(np.ones((5, 4), "float32")))
+        assert compiled.plan.executor == "numpy"
+        assert reason in compiled.plan.not_native_because
+
+
+def test_an_algorithm_of_numpy_means_numpy() -> None:
+    compiled = tg.compile(nn.Conv2d(3, 4, 3), convolution="windows")
+    compiled(tg.Tensor(np.ones((5, 3, 8, 8), "float32")))
+    assert compiled.plan.executor == "numpy"
+
+
+def test_a_batch_of_one_keeps_its_axis() -> None:
+    x: Any = tg.Tensor(np.arange(4, dtype="float32").reshape(1, 4))
+    functions = [
+        lambda x: x.reshape(4),
+        lambda x: x.reshape(4, 1) * 2,
+        lambda x: x.reshape(1, 1, 4) + 1,
+        lambda x: (x.reshape(4) + 1).sum() * x,
+        lambda x: x.mean(0),
+        lambda x: x.T @ x,
+    ]
+    for function in functions:
+        found = tg.compile(function, executor="native")(x)
+        np.testing.assert_array_equal(found.numpy(), function(x).numpy())

@@ -35,6 +35,34 @@ def test_wrong_text_is_shown() -> None:
         binary.address("g")
 
 
+CALLER = """\
+declare void @kernel0(ptr)
+
+define void @step(ptr %arena, i64 %thread, i64 %segment) {
+  %words = getelementptr i8, ptr %arena, i64 4096
+  call void @kernel0(ptr %words)
+  ret void
+}
+"""
+CALLED = "define void @kernel0(ptr %p) {\n  store i64 7, ptr %p\n  ret void\n}\n"
+
+
+@needs_native
+@pytest.mark.parametrize("helper", ["works", "fails", "cannot start"])
+def test_two_modules_are_compiled_by_two_processes(helper: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(machine.os, "cpu_count", lambda: 2)
+    if helper == "fails":
+        monkeypatch.setattr(machine, "_HELPER", "raise SystemExit(1)")
+    if helper == "cannot start":
+        monkeypatch.setattr(machine.sys, "executable", "/there/is/no/such/python")
+    binary = machine.Binary(CALLER, CALLED)
+    arena = runtime.Arena(64)
+    runtime.run(binary.address("step"), arena, 0, 1)
+    assert words(arena)[0] == 7
+    again = machine.Binary(CALLER, CALLED)
+    assert [binary.cached, again.cached] == [False, True]
+
+
 @needs_native
 def test_code_for_another_processor() -> None:
     text = sums()

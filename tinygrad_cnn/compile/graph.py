@@ -81,10 +81,7 @@ def rewrite(results: Sequence[Node], rule: Rule) -> list[Node]:
     new: dict[Node, Node] = {}
     for node in topological_order(results):
         inputs = tuple([new[parent] for parent in node.inputs])
-        if any(a is not b for a, b in zip(inputs, node.inputs, strict=True)):
-            new[node] = rule(like(node, node.op, inputs, node.spec))
-        else:
-            new[node] = rule(node)
+        new[node] = rule(node if inputs == node.inputs else like(node, node.op, inputs, node.spec))
     return [new[node] for node in results]
 
 

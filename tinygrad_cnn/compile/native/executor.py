@@ -11,7 +11,7 @@ import os
 from collections.abc import Callable, Hashable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
-from itertools import groupby
+from itertools import accumulate, groupby
 from time import perf_counter
 from typing import Any
 
@@ -46,6 +46,8 @@ checked = False
 guard zone that must stay as it is, and everything is NaN before it is written."""
 PARALLEL_MACS = 1_000_000
 """A thread has at least so many multiply-adds: more than it takes to meet the others."""
+MANY_LINES = 6000
+"""Lines of text that two processes compile sooner than one, though the other has to start first."""
 GUARD = 64
 """Bytes behind each array of a plan that checks itself."""
 CHANNELS_COST = 1.25
@@ -226,27 +228,41 @@ class NativePlan:
                 self.calls.append((len(segments) - 1, python))
                 segments.append([])
         self.calls.append((len(segments) - 1, []))
-        self.text = self._module(segments)
+        self.texts = self._modules(segments)
 
-    def _module(self, segments: Sequence[Sequence[Sequence[Step]]]) -> str:
-        """The text of a module whose function ``step`` runs a segment: its levels one after the other."""
+    @property
+    def text(self) -> str:
+        """The whole text, in LLVM's language."""
+        return "\n".join(self.texts)
+
+    def _modules(self, segments: Sequence[Sequence[Sequence[Step]]]) -> list[str]:
+        """The text of modules, with a function ``step`` that runs a segment: its levels one after the other.
+
+        Many kernels are two modules, so that two processes can compile them.
+        """
         main = Function("step", [PTR, I64, I64], exported=True)
         arena, thread, segment = main.arguments
-        written = list(self.kernels)
+        written: list[Function] = []
         for number, levels in enumerate(segments):
             inner = Function(f"segment{number}", [PTR, I64])
             self._segment(inner, [steps for steps in levels if steps])
             written.append(inner)
             chosen = main.value(f"icmp eq {segment}, {number}", Type("i1"))
             main.when(chosen, lambda inner=inner: main.run(inner.name, arena, thread))  # type: ignore[misc]
-        return module([*written, main], self.width, BARRIER)
+        sizes = list(accumulate([len(each.lines) for each in self.kernels], initial=0))
+        half = next((n for n, size in enumerate(sizes) if 2 * size >= sizes[-1]), 0) if sizes[-1] > MANY_LINES else 0
+        apart, near = self.kernels[:half], self.kernels[half:]
+        for kernel in self.kernels:
+            kernel.exported = kernel in apart
+        texts = [module([*near, *written, main], self.width, BARRIER, apart)]
+        return [*texts, module(apart, self.width)] if apart else texts
 
     def profile(self, repeats: int) -> list[float | None]:
         """The best time of each step, in seconds, on one thread; ``None`` for those that change states.
 
         They run on whatever numbers the memory holds.
         """
-        binary = Binary(self._module([[[step]] if step.kernel is not None else [] for step in self.steps]))
+        binary = Binary(*self._modules([[[step]] if step.kernel is not None else [] for step in self.steps]))
         call = runtime.prepare(binary.address("step"), self.arena, 1)
         times: list[float | None] = []
         for number, step in enumerate(self.steps):
@@ -326,7 +342,7 @@ class NativePlan:
     # Running
 
     def _bind(self) -> None:
-        self.binary = Binary(self.text, self.cpu)
+        self.binary = Binary(*self.texts, cpu=self.cpu)
         self.arena = runtime.Arena(self.nbytes)
         memory = self.arena.memory
         self._call_segment = runtime.prepare(self.binary.address("step"), self.arena, self.threads)

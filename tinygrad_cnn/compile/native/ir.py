@@ -107,6 +107,11 @@ class Function:
         head = f"define {kind}void @{self.name}({arguments}) #{0 if self.exported else 1} {{"
         return "\n".join([head, "entry:", *self._rooms, *self.lines, "  ret void", "}"])
 
+    @property
+    def declaration(self) -> str:
+        """What another module says of it."""
+        return f"declare void @{self.name}({', '.join(str(each.type) for each in self.arguments)})"
+
     # Lines
 
     def room(self, kind: Type, count: int) -> Value:
@@ -318,9 +323,9 @@ def _word(number: Int) -> str:
     return str(number) if isinstance(number, int) else number.text
 
 
-def module(functions: Sequence[Function], width: int = 512, more: str = "") -> str:
-    """The text of a module. ``width`` is the widest vector register to be used, in bits."""
-    declarations = sorted(set().union(*[each.needs for each in functions]))
+def module(functions: Sequence[Function], width: int = 512, more: str = "", others: Sequence[Function] = ()) -> str:
+    """The text of a module. ``width`` is the widest vector register to be used, in bits; ``others`` are elsewhere."""
+    declarations = sorted(set().union(*[each.needs for each in functions])) + [each.declaration for each in others]
     common = f'nounwind "prefer-vector-width"="{width}" "min-legal-vector-width"="{width}"'
     attributes = [f"attributes #0 = {{ {common} }}", f"attributes #1 = {{ {common} noinline }}"]
     return (

@@ -8,10 +8,12 @@ import hashlib
 import importlib
 import os
 import re
+import subprocess
 import sys
 import tempfile
 import time
 import weakref
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -56,17 +58,17 @@ def host_features() -> str:
 
 
 class Binary:
-    """Machine code made from a module's text, or found on disk.
+    """Machine code made from the text of modules, or found on disk.
 
     Args:
-        text: the module.
+        texts: the modules, which may call each other's functions. What is not on disk is compiled at the same time.
         cpu: LLVM's name of the processor; without it, the one that this process runs on.
         features: what the processor can do, where that differs from its name.
 
     Raises :class:`RuntimeError` with LLVM's message where the text is wrong.
     """
 
-    def __init__(self, text: str, cpu: str | None = None, features: str | None = None) -> None:
+    def __init__(self, *texts: str, cpu: str | None = None, features: str | None = None) -> None:
         begin = time.perf_counter()
         llvm = _llvm()
         if features is None:
@@ -79,15 +81,19 @@ class Binary:
         self._end = weakref.finalize(self, self._engine.close)
         self._end.atexit = False  # a thread that nobody waits for may still be inside
         versions = (llvm.llvm_version_info, importlib.import_module("llvmlite").__version__, OPTIMISATION)
-        path = _file(text, cpu, features, target.triple, *versions)
-        code = _read(path)
-        self.cached = code is not None
-        """Whether the code was found on disk."""
-        if code is None:
-            code = _compile(llvm, text, machine)
-            _write(path, code)
-        self._names = set(re.findall(r"^define (?!internal |private )[^@\n]*@([\w.]+)\(", text, re.MULTILINE))
-        self._engine.add_object_file(llvm.ObjectFileRef.from_data(code))
+        paths = [_file(text, cpu, features, target.triple, *versions) for text in texts]
+        found = [_read(path) for path in paths]
+        missing = [number for number, code in enumerate(found) if code is None]
+        self.cached = not missing
+        """Whether all code was found on disk."""
+        made = _compile_all(llvm, [texts[number] for number in missing], machine, cpu, features)
+        for number, new in zip(missing, made, strict=True):
+            found[number] = new
+            _write(paths[number], new)
+        exports = r"^define (?!internal |private )[^@\n]*@([\w.]+)\("
+        self._names = {name for text in texts for name in re.findall(exports, text, re.MULTILINE)}
+        for code in found:
+            self._engine.add_object_file(llvm.ObjectFileRef.from_data(code))
         self._engine.finalize_object()
         self.seconds = time.perf_counter() - begin
         """How long all this took."""
@@ -109,6 +115,45 @@ class Binary:
         self._engine.detach()
 
 
+_HELPER = """
+import sys
+import llvmlite.binding as llvm
+cpu, features, optimisation = sys.argv[1:]
+llvm.initialize_native_target()
+llvm.initialize_native_asmprinter()
+target = llvm.Target.from_default_triple()
+machine = target.create_target_machine(cpu=cpu, features=features, opt=int(optimisation), jit=True)
+module = llvm.parse_assembly(sys.stdin.read(), llvm.create_context())
+sys.stdout.buffer.write(machine.emit_object(module))
+"""
+"""What another process does: llvmlite lets only one thread of a process compile."""
+
+
+def _compile_all(llvm: Any, texts: Sequence[str], machine: Any, cpu: str, features: str) -> list[bytes]:
+    """The code of each text. All but the first are compiled by other processes, where there are cores for them."""
+    others: list[subprocess.Popen[bytes] | None] = [None for _ in texts[1:]]
+    if (os.cpu_count() or 1) > 1 and sys.executable:
+        for number, text in enumerate(texts[1:]):
+            with contextlib.suppress(OSError):
+                command = [sys.executable, "-c", _HELPER, cpu, features, str(OPTIMISATION)]
+                pipe = subprocess.PIPE
+                other = subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=subprocess.DEVNULL)
+                assert other.stdin is not None
+                with contextlib.suppress(OSError), other.stdin as into:
+                    into.write(text.encode())
+                others[number] = other
+    made = [_compile(llvm, text, machine) for text in texts[:1]]
+    for text, each in zip(texts[1:], others, strict=True):
+        code = b""
+        if each is not None:
+            assert each.stdout is not None
+            code = each.stdout.read()
+            each.stdout.close()
+            code = code if each.wait() == 0 else b""
+        made.append(code or _compile(llvm, text, machine))  # here, where it says what is wrong
+    return made
+
+
 def _compile(llvm: Any, text: str, machine: Any) -> bytes:
     try:
         module = llvm.parse_assembly(text, llvm.create_context())
@@ -117,7 +162,8 @@ def _compile(llvm: Any, text: str, machine: Any) -> bytes:
         raise RuntimeError(f"LLVM does not take the text of a module: {str(error).strip()}") from None
     for function in module.functions:  # LLVM ends the process where one is missing
         name = function.name
-        if function.is_declaration and not name.startswith("llvm.") and llvm.address_of_symbol(name) is None:
+        own = name.startswith(("llvm.", "kernel"))
+        if function.is_declaration and not own and llvm.address_of_symbol(name) is None:
             raise RuntimeError(f"the module calls a function that this process does not have: {name}")
     return bytes(machine.emit_object(module))
 

@@ -90,8 +90,9 @@ def numbers_of(task: Task, training: bool, result: object) -> list[float]:
 
 
 def turn(task: Task, seconds: float, most: int) -> dict[str, object]:
-    """Steps from the initial numbers on, at most so many and for so long, each of them timed."""
+    """Steps from the initial numbers on, at most so many and for so long, each but the first of them timed."""
     task.reset()
+    task.step()  # brings the initial numbers to where they are computed with
     times: list[float] = []
     now = time.perf_counter()
     finish = now + seconds

@@ -6,6 +6,7 @@ import importlib
 import re
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -21,6 +22,7 @@ from .nets import NETS, OPTIMIZERS, Task
 executor = importlib.import_module("tinygrad_cnn.compile.native.executor")
 
 pytestmark = pytest.mark.skipif(bool(machine.why_not()), reason=machine.why_not() or "native code can run")
+F = nn.functional
 TOLERANCE = {"float64": {"rtol": 1e-9, "atol": 1e-9}, "float32": {"rtol": 1e-3, "atol": 2e-4}}
 
 
@@ -84,8 +86,61 @@ def test_every_optimiser(optimizer: str) -> None:
     compare(compiled, eager, "float64")
 
 
+class Choosing(nn.Module):
+    """A net whose every choice, of a ReLU's side or a window's largest pixel, can be prescribed."""
+
+    def __init__(self) -> None:
+        self.first, self.norm = nn.Conv2d(2, 16, 3, padding=1, bias=False), nn.BatchNorm2d(16)
+        self.second, self.third = nn.Conv2d(16, 16, 3, padding=1), nn.Conv2d(16, 5, 5)
+        self.dense = nn.Linear(5 * 4 * 4, 4)
+
+    def forward(self, x: tg.Tensor, choices: list[tg.Tensor] | None = None) -> tuple[tg.Tensor, list[tg.Tensor]]:
+        """The outputs, and what was chosen from: before each ReLU and before the pool."""
+        seen: list[tg.Tensor] = []
+
+        def relu(x: tg.Tensor) -> tg.Tensor:
+            seen.append(x)
+            return x.relu() if choices is None else x * choices[len(seen) - 1]
+
+        def pool(x: tg.Tensor) -> tg.Tensor:
+            seen.append(x)
+            return F.max_pool2d(x, 2) if choices is None else 4 * F.avg_pool2d(x * choices[len(seen) - 1], 2)
+
+        x = pool(relu(self.norm(self.first(x))))
+        x = relu(self.third(relu(self.second(x))))
+        return self.dense(x.flatten(1)), seen
+
+
+@pytest.mark.parametrize("lanes", [1, 16], ids="{} lanes".format)
+def test_gradients_are_those_of_the_same_choices_in_float64(lanes: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Rounding may turn a choice, and so a gradient; what is computed for that choice must be right to 5e-5."""
+    monkeypatch.setattr(executor, "_lanes", lambda *_: lanes)
+    tg.seed(1)
+    model, exact = Choosing(), Choosing().to("float64")
+    exact.load_state_dict({name: value.numpy().astype("float64") for name, value in model.state_dict().items()})
+    random = np.random.default_rng(0)
+    x, y = random.standard_normal((33, 2, 16, 16)), random.integers(0, 4, 33)
+
+    def step(model: Choosing, *given: Any) -> tuple[Any, ...]:
+        x, y, *choices = given
+        outputs, seen = model(x, *choices)
+        loss = F.cross_entropy(outputs, y)
+        return loss, outputs, tg.grad(loss, list(model.parameters())), seen
+
+    loss, outputs, found, seen = native(lambda x, y: step(model, x, y))(tg.Tensor(x.astype("float32")), tg.Tensor(y))
+    choices = [tg.Tensor((each.numpy() > 0).astype("float64")) for each in seen]
+    windows = seen[1].numpy().reshape(33, 16, 8, 2, 8, 2).transpose(0, 1, 2, 4, 3, 5).reshape(33, 16, 8, 8, 4)
+    first = np.eye(4)[windows.argmax(-1)].reshape(33, 16, 8, 8, 2, 2)
+    choices[1] = tg.Tensor(first.transpose(0, 1, 2, 4, 3, 5).reshape(33, 16, 16, 16))
+    right = step(exact, tg.Tensor(x), tg.Tensor(y), choices)
+    for one, other in zip([loss, outputs, *found], [right[0], right[1], *right[2]], strict=True):
+        assert np.abs(one.numpy() - other.numpy()).max() <= 5e-5 * np.abs(other.numpy()).max()
+
+
+@pytest.mark.parametrize("lanes", [1, 16], ids="{} lanes".format)
 @pytest.mark.parametrize("net", ["convolutional", "residual", "autoencoder"])
-def test_one_thread_and_two_give_the_same_bits(net: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_one_thread_and_two_give_the_same_bits(net: str, lanes: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(executor, "_lanes", lambda *_: lanes)
     numbers = []
     for threads in (1, 2, 2):
         monkeypatch.setattr(executor.os, "cpu_count", lambda threads=threads: threads)
@@ -101,9 +156,10 @@ def test_one_thread_and_two_give_the_same_bits(net: str, monkeypatch: pytest.Mon
             np.testing.assert_array_equal(array, numbers[0][name], err_msg=name)
 
 
+@pytest.mark.parametrize("lanes", [1, 16], ids="{} lanes".format)
 @pytest.mark.parametrize("cpu", ["haswell", "x86-64"])
 @pytest.mark.parametrize("net", ["convolutional", "residual"])
-def test_older_processors(net: str, cpu: str) -> None:
+def test_older_processors(net: str, cpu: str, lanes: int) -> None:
     """Code for processors without AVX-512, and without fused multiply-add, runs here too."""
     import platform
 
@@ -114,7 +170,7 @@ def test_older_processors(net: str, cpu: str) -> None:
     eager.step(eager.inputs, eager.labels)
     step(compiled.inputs, compiled.labels)
     runner = step._last
-    runner.plan.__init__(step.graph, None, cpu)
+    runner.plan.__init__(step.graph, None, cpu, lanes)
     runner.__init__(runner.plan, runner.description, runner.guards)
     for _ in range(4):
         eager.step(eager.inputs, eager.labels)
@@ -123,7 +179,8 @@ def test_older_processors(net: str, cpu: str) -> None:
     compare(compiled, eager, "float32")
 
 
-def test_what_has_no_kernel_is_done_by_numpy() -> None:
+def test_what_has_no_kernel_is_done_by_numpy(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(executor.os, "cpu_count", lambda: 2)
     x = tg.Tensor(np.random.default_rng(0).standard_normal((20, 2, 7, 7)).astype("float32"))
     conv = nn.Conv2d(2, 3, 3)
     compiled = native(lambda x: conv(x).amax(dim=1) * 2)
@@ -192,7 +249,9 @@ def test_the_page_shows_what_is_made() -> None:
     layer = nn.Conv2d(3, 6, 3)
     f = native(lambda x: layer(x).relu())
     f(tg.Tensor(np.zeros((16, 3, 10, 10), "float32")))
-    plan = NativePlan(f.graph, None, "skylake-avx512")
+    plan = NativePlan(f.graph, None, "skylake-avx512", lanes=16)
+    assert "vfmadd" in plan.assembly()
+    assert "%zmm" in plan.assembly()
     step = next(each for each in plan.steps if each.way == "contract")
     described = repr(step.kernel)
     for text in re.findall(r"```text\n([a-z].*)\n```", page):
@@ -205,7 +264,8 @@ def test_the_page_shows_what_is_made() -> None:
         rest = rest.split(block, 1)[1]
 
 
-def test_the_text_and_the_drawing() -> None:
+def test_the_text_and_the_drawing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(executor.os, "cpu_count", lambda: 2)
     task = Task("residual", dtype="float32", batch=20)
     step = native(task.step)
     step(task.inputs, task.labels)

@@ -35,7 +35,7 @@ from . import runtime
 from .ir import I64, PTR, Function, Type, Value, module
 from .lanes import PARTIAL, Buffer, NotLanesError, View
 from .loops import widths
-from .machine import Binary, host_features
+from .machine import Binary, assembly, host_features
 from .meeting import BARRIER
 from .planner import Planner
 from .steps import Layout, LoopStep, Step, WholeStep
@@ -234,6 +234,10 @@ class NativePlan:
     def text(self) -> str:
         """The whole text, in LLVM's language."""
         return "\n".join(self.texts)
+
+    def assembly(self) -> str:
+        """The whole text as instructions of the processor."""
+        return assembly(self.texts, self.cpu)
 
     def _modules(self, segments: Sequence[Sequence[Sequence[Step]]]) -> list[str]:
         """The text of modules, with a function ``step`` that runs a segment: its levels one after the other.

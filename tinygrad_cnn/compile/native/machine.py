@@ -57,6 +57,23 @@ def host_features() -> str:
 # Machine code
 
 
+def _target_machine(cpu: str | None, features: str | None) -> tuple[Any, str, str]:
+    """LLVM's machine for a processor, the processor's name, and what it can do."""
+    llvm = _llvm()
+    if features is None:
+        features = "" if cpu else host_features()
+    cpu = cpu or str(llvm.get_host_cpu_name())
+    target = llvm.Target.from_default_triple()
+    return target.create_target_machine(cpu=cpu, features=features, opt=OPTIMISATION, jit=True), cpu, features
+
+
+def assembly(texts: Sequence[str], cpu: str | None = None) -> str:
+    """The instructions that modules become, in the processor's own language."""
+    llvm, (machine, _, _) = _llvm(), _target_machine(cpu, None)
+    modules = [llvm.parse_assembly(text, llvm.create_context()) for text in texts]
+    return "\n".join([str(machine.emit_assembly(module)) for module in modules])
+
+
 class Binary:
     """Machine code made from the text of modules, or found on disk.
 
@@ -71,17 +88,13 @@ class Binary:
     def __init__(self, *texts: str, cpu: str | None = None, features: str | None = None) -> None:
         begin = time.perf_counter()
         llvm = _llvm()
-        if features is None:
-            features = "" if cpu else host_features()
-        cpu = cpu or str(llvm.get_host_cpu_name())
-        target = llvm.Target.from_default_triple()
-        machine = target.create_target_machine(cpu=cpu, features=features, opt=OPTIMISATION, jit=True)
+        machine, cpu, features = _target_machine(cpu, features)
         self._engine = llvm.create_mcjit_compiler(llvm.parse_assembly("", llvm.create_context()), machine)
         # Python takes cycles apart in any order; the engine must go before what it is made of.
         self._end = weakref.finalize(self, self._engine.close)
         self._end.atexit = False  # a thread that nobody waits for may still be inside
         versions = (llvm.llvm_version_info, importlib.import_module("llvmlite").__version__, OPTIMISATION)
-        paths = [_file(text, cpu, features, target.triple, *versions) for text in texts]
+        paths = [_file(text, cpu, features, machine.triple, *versions) for text in texts]
         found = [_read(path) for path in paths]
         missing = [number for number, code in enumerate(found) if code is None]
         self.cached = not missing

@@ -69,6 +69,8 @@ class Group:
 
 HEAVY = 1 << 17
 """Weights of more bytes are cut into panels, where the channels of an example lie side by side."""
+MOST_REGIONS = 27
+"""So many loops are written for a pool at most: three runs of windows along each of three axes."""
 Make = Callable[[LoopStep, Layout], Head]
 
 
@@ -496,7 +498,7 @@ def pool(planner: Planner, group: Group) -> bool:
         return False
     axes, count = len(op.stride), group.head.spec.shape[1:-1]
     regions = _regions(group, source.spec.shape[1:-1], count)
-    if not all(region.cells for region in regions):
+    if not all(region.cells for region in regions) or len(regions) > MOST_REGIONS:
         return False
     makers: list[tuple[Make, Lattice | None]] = []
     for region in regions:
@@ -525,7 +527,8 @@ def unpool(planner: Planner, group: Group) -> bool:
         return False
     exact = op.kernel == op.stride and set(op.dilation) == {1} and not any(map(any, op.padding))
     if not exact or any(m * s != n for m, s, n in zip(count, op.stride, size, strict=True)):
-        return _scatter(planner, group, _regions(group, size, count))
+        regions = _regions(group, size, count)
+        return len(regions) <= MOST_REGIONS and _scatter(planner, group, regions)
     cells = list(itertools.product(*map(range, op.kernel)))
     makers: list[tuple[Make, Lattice | None]] = []
     for place, cell in enumerate(cells):

@@ -14,7 +14,7 @@ import pytest
 import tinygrad_cnn as tg
 from tinygrad_cnn import nn
 from tinygrad_cnn.compile.native import NativePlan, machine
-from tinygrad_cnn.errors import PositionError
+from tinygrad_cnn.errors import ArgumentError, PositionError
 from tinygrad_cnn.extras import MissingPackageError
 
 from .nets import NETS, OPTIMIZERS, Task
@@ -277,3 +277,54 @@ def test_the_text_and_the_drawing(monkeypatch: pytest.MonkeyPatch) -> None:
     assert line.gflops > 0
     drawing = tg.draw(step, overlay="time")
     assert any("one block of 16 examples" in note for note in drawing.view.notes)
+
+
+@pytest.mark.parametrize("batch", [32, 2])
+def test_tuning_takes_what_was_measured(batch: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TINYGRAD_CNN_CACHE", str(tmp_path))
+    monkeypatch.setattr(executor, "_lanes", lambda *_: 16 if batch > 8 else 1)
+    model = nn.Conv2d(16, 16, 3, padding=1)
+    step = native(lambda x: tg.grad((model(x) ** 2).sum(), [x, *model.parameters()]))
+    x = tg.Tensor(np.random.default_rng(0).standard_normal((batch, 16, 16, 16)).astype("float32"))
+    expected = step(x)
+    assert "winograd" in {each.way for each in step.plan.steps}
+
+    def measured(transformed: float) -> None:
+        """From now on the steps of Winograd's way take so long, all others a second."""
+        monkeypatch.setattr(
+            NativePlan, "profile", lambda plan, _: [transformed if each.way[0] == "w" else 1.0 for each in plan.steps]
+        )
+
+    measured(2.0)
+    found = step.tune(repeats=1)
+    name = f"convolution, 16x16, 16 to 16 channels, {16 if batch > 8 else 1} lanes"
+    assert name in found
+    assert all(direct < transformed for direct, transformed in found.values())
+    after = step(x)
+    assert not {each.way for each in step.plan.steps} & {"weights", "winograd", "winogradgradient"}
+    for one, other in zip(after, expected, strict=True):
+        np.testing.assert_allclose(one.numpy(), other.numpy(), rtol=1e-3, atol=1e-3 * np.abs(other.numpy()).max())
+    measured(0.1)
+    step.tune(repeats=1)
+    step(x)
+    assert {"weights", "winograd"} <= {each.way for each in step.plan.steps}
+
+
+def test_measured_choices_survive_a_damaged_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    ways = importlib.import_module("tinygrad_cnn.compile.native.ways")
+    monkeypatch.setenv("TINYGRAD_CNN_CACHE", str(tmp_path))
+    assert ways.measured() == {}
+    ways.remember({"a": True})
+    ways.remember({"b": False})
+    assert ways.measured() == {"a": True, "b": False}
+    (tmp_path / "ways.json").write_text("half of a fi")
+    assert ways.measured() == {}
+    ways.remember({"c": True})
+    assert ways.measured() == {"c": True}
+
+
+def test_tuning_needs_native_code() -> None:
+    function = tg.compile(lambda x: x * 2, executor="numpy")
+    function(tg.Tensor([1.0]))
+    with pytest.raises(ArgumentError, match="does not run as native code"):
+        function.tune()

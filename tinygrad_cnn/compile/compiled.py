@@ -155,6 +155,29 @@ class Compiled:
 
         return stages(self.graph)
 
+    def tune(self, repeats: int = 10) -> dict[str, tuple[float, float]]:
+        """Measure both ways of computing each convolution that has two, and compile anew with the quicker ones.
+
+        What is found is kept on disk, for every function of this user on this kind of processor. It concerns native
+        code, and kernels of 3x3: with Winograd's transforms or without. Without it an estimate decides.
+
+        Returns for each choice the seconds without and with the transforms.
+
+        Raises :class:`ArgumentError` for a function that does not run as native code.
+        """
+        from .native import NativePlan
+
+        with self._lock:
+            plan = self.plan
+            if not isinstance(plan, NativePlan):
+                raise ArgumentError(
+                    "tune", f"{self._name()} does not run as native code", got=f"executor {plan.executor!r}",
+                    fix="install the extra fast; report() says why a function runs in NumPy",
+                )  # fmt: skip
+            found = plan.tune(repeats)
+            self._runners.clear()
+            return found
+
     def report(self, repeats: int = 0) -> Report:
         """What the plan of the last call does: its memory, its kernels, and with ``repeats`` the time of each.
 

@@ -10,9 +10,9 @@ import math
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
 
-from .gradients import blocks, nest, turn
+from .gradients import OfKernel, blocks, nest, turn
 from .ir import I64, PTR, Function, Int, Type, Value, constant
-from .loops import Operand, widths
+from .loops import widths
 
 MOST_BY_ROWS = 1 << 20
 """Bytes of a kernel's gradient whose sums may grow row by row of the image: about two second-level caches."""
@@ -24,33 +24,17 @@ Area = tuple[Int, Int, Places]
 
 
 @dataclass(frozen=True)
-class ChannelGradient:
+class ChannelGradient(OfKernel):
     """The gradient in a convolution's kernel, or in the weight of a dense layer: ``(*K, C, O)``, over all examples.
 
     Arguments of the function: image, gradient, result, where the share of the rounds begins and ends, and by how many
     numbers the examples of the image and of the gradient follow each other.
     """
 
-    kernel: tuple[int, ...]
-    places: tuple[int, ...]
-    groups: int
-    channels: int
-    """Of the image, in one group."""
-    out_channels: int
-    """In one group."""
-    image: Operand
-    """Strides for the axes of the places, then those of the kernel, then the channel."""
-    grad: Operand
-    """Strides for the axes of the places, then the channel."""
     examples: int
     wide: int
     """How many channels lie in a vector."""
     registers: int
-
-    @property
-    def key(self) -> Hashable:
-        """Functions of the same key are the same."""
-        return self
 
     @property
     def depthwise(self) -> bool:
@@ -89,8 +73,7 @@ class ChannelGradient:
     @property
     def _by_rows(self) -> bool:
         """Whether all sums grow row by row of the image; else the image is read once for each tile of sums."""
-        weights = math.prod(self.kernel) * self.channels * self.groups * self.out_channels
-        return len(self.places) > 1 and weights * self.image.type_size <= MOST_BY_ROWS
+        return len(self.places) > 1 and self.weights * self.image.type_size <= MOST_BY_ROWS
 
     def write(self, name: str) -> Function:
         """The function."""

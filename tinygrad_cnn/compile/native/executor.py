@@ -39,6 +39,7 @@ from .machine import Binary, assembly, host_features
 from .meeting import BARRIER
 from .planner import Planner
 from .steps import Layout, LoopStep, Step, WholeStep
+from .ways import Ways, remember
 
 ALIGNMENT = 64
 checked = False
@@ -64,6 +65,7 @@ class NativePlan:
         threads: how many at most; without it, what pays.
         cpu: LLVM's name of the processor; without it, this one.
         lanes: how many examples lie side by side; without it, what should be the quickest.
+        winograd: compute convolutions of 3x3 like this wherever possible, or nowhere; ``None`` for the quicker way.
         whole: refuse graphs with a product or a convolution that NumPy would have to do.
 
     Raises :class:`NotLanesError` with the reason where examples cannot lie in lanes.
@@ -73,7 +75,7 @@ class NativePlan:
 
     def __init__(
         self, traced: Graph, threads: int | None = None, cpu: str | None = None, lanes: int | None = None,
-        whole: bool = False,
+        whole: bool = False, winograd: bool | None = None,
     ) -> None:  # fmt: skip
         self.traced = traced
         """The graph as the function described it."""
@@ -94,7 +96,8 @@ class NativePlan:
         try:
             part = part_of(self.graph, self.total, 0, self.lanes)
             part = Part(with_copies(fuse(part.graph)), part.start, part.stop, part.arguments, part.results)
-            self.planner = Planner(part, self.total, self.lanes, width, self.graph.argument_dims, registers)
+            ways = Ways(self.lanes, winograd)
+            self.planner = Planner(part, self.total, self.lanes, width, self.graph.argument_dims, registers, ways)
         except NotSplitError as why:
             raise NotLanesError(str(why)) from why
         left = [step.nodes[0] for step in self.planner.steps if step.place == "python"]
@@ -279,6 +282,25 @@ class NativePlan:
             times.append(best)
         self._wrong[0] = 0
         return times
+
+    def tune(self, repeats: int) -> dict[str, tuple[float, float]]:
+        """Measure both ways of each convolution that has two, and remember the quicker ones for plans from now on.
+
+        Returns for each choice the seconds without and with Winograd's transforms.
+        """
+        times: list[dict[str, float]] = []
+        for winograd in (False, True):
+            plan = NativePlan(self.traced, 1, self.cpu, self.lanes, winograd=winograd)
+            seconds = dict(zip(plan.steps, plan.profile(repeats), strict=True))
+            times.append(
+                {
+                    name: sum(seconds.get(step) or 0.0 for steps in places for step in steps) / len(places)
+                    for name, places in plan.planner.ways.steps.items()
+                }
+            )
+        direct, transformed = times
+        remember({name: transformed[name] < direct[name] for name in direct})
+        return {name: (direct[name], transformed[name]) for name in direct}
 
     def _segment(self, f: Function, levels: Sequence[Sequence[Step]]) -> None:
         arena, thread = f.arguments

@@ -55,11 +55,8 @@ def blocks(f: Function, length: int, most: int, body: Callable[[Int, int], None]
 
 
 @dataclass(frozen=True)
-class KernelGradient:
-    """The gradient in a convolution's kernel, of the examples of one block: ``(*K, C, O)``.
-
-    Arguments of the function: image, gradient, result, memory for scratch, and where lanes are left out, which count.
-    """
+class OfKernel:
+    """What gradients in a convolution's kernel ``(*K, C, O)`` have in common."""
 
     kernel: tuple[int, ...]
     places: tuple[int, ...]
@@ -72,10 +69,6 @@ class KernelGradient:
     """Strides for the axes of the places, then those of the kernel, then the channel."""
     grad: Operand
     """Strides for the axes of the places, then the channel."""
-    lanes: int
-    masked: bool
-    registers: int
-    """How many sums are held in registers."""
 
     @property
     def key(self) -> Hashable:
@@ -86,6 +79,19 @@ class KernelGradient:
     def weights(self) -> int:
         """How many numbers the kernel has."""
         return math.prod(self.kernel) * self.channels * self.groups * self.out_channels
+
+
+@dataclass(frozen=True)
+class KernelGradient(OfKernel):
+    """The gradient in a convolution's kernel, of the examples of one block.
+
+    Arguments of the function: image, gradient, result, memory for scratch, and where lanes are left out, which count.
+    """
+
+    lanes: int
+    masked: bool
+    registers: int
+    """How many sums are held in registers."""
 
     @property
     def by_lanes(self) -> bool:

@@ -57,6 +57,11 @@ def host_features() -> str:
 # Machine code
 
 
+def processor() -> str:
+    """LLVM's name of this processor, and what it can do."""
+    return f"{_llvm().get_host_cpu_name()} {host_features()}"
+
+
 def _target_machine(cpu: str | None, features: str | None) -> tuple[Any, str, str]:
     """LLVM's machine for a processor, the processor's name, and what it can do."""
     llvm = _llvm()

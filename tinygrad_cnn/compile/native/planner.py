@@ -25,6 +25,7 @@ from .others import OTHERS
 from .products import HEADS, take_apart
 from .rows import Load
 from .steps import Draft, Given, LoopStep, Source, Step, WholeStep, is_flat
+from .ways import Ways
 from .winograd import Weights
 
 LITTLE = 2048
@@ -41,13 +42,15 @@ class Planner:
         width: how many numbers a vector has.
         argument_dims: the order in which the axes of each argument are stored.
         registers: how many vectors a kernel may hold in registers.
+        ways: says which of two ways a convolution is computed.
     """
 
     def __init__(
         self, part: Part, total: int, lanes: int, width: int, argument_dims: Sequence[tuple[int, ...] | None],
-        registers: int,
+        registers: int, ways: Ways,
     ) -> None:  # fmt: skip
         self.part, self.graph, self.total, self.lanes, self.registers = part, part.graph, total, lanes, registers
+        self.ways = ways
         self.argument_dims, self.width, self.wide = argument_dims, width, width if lanes == 1 else 1
         self.blocks = -(-total // lanes)
         self.masked = total % lanes > 0
@@ -392,9 +395,12 @@ class Planner:
             return self.maps(node, level, op.body, dict(zip(op.parameters, node.inputs, strict=True)), tail=op.tail)
         group = take_apart(node, level)
         choose = HEADS.get(type(group.op))
-        return (
-            choose is not None and not any(isinstance(each.op, Full) for each in group.sources) and choose(self, group)
-        )
+        if choose is None or any(isinstance(each.op, Full) for each in group.sources):
+            return False
+        before = len(self.steps)
+        done = choose(self, group)
+        self.ways.note(self.steps[before:])
+        return done
 
     def maps(
         self, node: Node, level: int, body: Sequence[Node], outside: dict[Node, Node], into: LoopStep | None = None,

@@ -28,16 +28,7 @@ from .lanes import PARTIAL, Buffer, NotLanesError, View, example, row_major
 from .loops import Head, Operand, Row
 from .pools import Region, Scatter, Spread, Window, Winner, runs
 from .steps import Given, Lattice, Layout, LoopStep, Step
-from .winograd import (
-    Weights,
-    Winograd,
-    WinogradGradient,
-    scratch_numbers,
-    suits,
-    suits_channels,
-    suits_gradient,
-    width_of,
-)
+from .winograd import Weights, Winograd, WinogradGradient, can, gradient_pays, pays, scratch_numbers, width_of
 
 if TYPE_CHECKING:
     from .planner import Planner
@@ -409,13 +400,14 @@ def _winograd(planner: Planner, group: Group, image: View, weights: tuple[int, t
     *size, outs = group.head.spec.shape[1:]
     dtype, (offset, strides), source = group.head.spec.dtype, weights, planner.views[kernel].buffer
     scalar = SCALARS[dtype]
-    if planner.wide > 1:
-        fits, lanes, width = suits_channels(size, channels, outs, scalar, planner.wide), planner.wide, planner.wide
-        fits = fits and image.strides[-1] == 1
-    else:
-        fits, lanes, width = suits(size, channels, outs, scalar), planner.lanes, width_of(planner.registers)
-    if not fits or 1 not in strides[2:]:
+    if not can(size, channels, outs, scalar, planner.wide) or 1 not in strides[2:]:
         return False
+    if planner.wide > 1 and image.strides[-1] != 1:
+        return False
+    estimate = pays(size, channels, outs, planner.wide)
+    if not planner.ways.takes_winograd("convolution", size, channels, outs, estimate):
+        return False
+    lanes, width = (planner.wide,) * 2 if planner.wide > 1 else (planner.lanes, width_of(planner.registers))
     along = (strides[0], strides[1], strides[2], strides[3])
     transform = Weights(channels, outs, offset, along, scalar, lanes, width)
     if (source, transform) not in planner.transformed:
@@ -454,7 +446,10 @@ def kernel_gradient(planner: Planner, group: Group) -> bool:
         planner.masked, planner.registers,
     )  # fmt: skip
     plain = op.kernel == (3, 3) and set(op.stride) == {1} and set(op.dilation) == {1} and op.groups == 1
-    if plain and suits_gradient(y.shape[:-1], x.shape[-1], y.shape[-1], planner.lanes, kind.scalar):
+    size, channels, outs = y.shape[:-1], x.shape[-1], y.shape[-1]
+    plain = plain and can(size, channels, outs, kind.scalar, 1) and outs % planner.lanes == 0
+    estimate = plain and gradient_pays(size, channels, outs)
+    if plain and planner.ways.takes_winograd("gradient", size, channels, outs, estimate):
         kernel = WinogradGradient(
             (y.shape[0], y.shape[1]), x.shape[-1], y.shape[-1], replace(image, strides=x.strides), grad,
             planner.lanes, planner.masked, planner.registers,

@@ -664,27 +664,27 @@ class WinogradGradient:
         blocks(f, self.channels, max(1, self.registers // wide), channels)
 
 
-# When they are taken, by measurements
+# When they are taken
 
 
-def suits(size: Sequence[int], channels: int, out_channels: int, scalar: str) -> bool:
-    """Whether a convolution of 3x3 is computed like this.
+def can(size: Sequence[int], channels: int, out_channels: int, scalar: str, wide: int) -> bool:
+    """Whether a convolution of 3x3 can be computed like this."""
+    whole = max(wide, 8)
+    even = channels % whole == 0 and out_channels % whole == 0
+    return scalar == "float" and len(size) == 2 and min(size) >= 4 and even
+
+
+def pays(size: Sequence[int], channels: int, out_channels: int, wide: int) -> bool:
+    """Whether it should take less time; from measurements.
 
     With few channels the transforms cost more than they save, and with few tiles the transformed kernels do.
     """
-    if scalar != "float" or len(size) != 2 or channels % 8 or out_channels % 8:
-        return False
+    if wide > 1:
+        return min(size) >= 12 and channels * out_channels <= 1 << 14
     few = max(size) <= 4 and channels * out_channels > 1 << 14
     return min(channels, out_channels) >= 16 and min(size) >= 4 and not few
 
 
-def suits_channels(size: Sequence[int], channels: int, out_channels: int, scalar: str, wide: int) -> bool:
-    """Whether a convolution of 3x3 is computed like this where channels lie side by side."""
-    if scalar != "float" or len(size) != 2 or channels % wide or out_channels % wide:
-        return False
-    return min(size) >= 12 and channels * out_channels <= 1 << 14
-
-
-def suits_gradient(size: Sequence[int], channels: int, out_channels: int, lanes: int, scalar: str) -> bool:
-    """Whether the gradient in a kernel of 3x3 is computed like this."""
-    return suits(size, channels, out_channels, scalar) and min(size) >= 7 and out_channels % lanes == 0
+def gradient_pays(size: Sequence[int], channels: int, out_channels: int) -> bool:
+    """The same for the gradient in a kernel."""
+    return pays(size, channels, out_channels, 1) and min(size) >= 7

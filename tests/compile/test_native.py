@@ -310,6 +310,19 @@ def test_tuning_takes_what_was_measured(batch: int, tmp_path: Path, monkeypatch:
     assert {"weights", "winograd"} <= {each.way for each in step.plan.steps}
 
 
+def test_tuning_measures(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TINYGRAD_CNN_CACHE", str(tmp_path))
+    small, model, labels = nn.Conv2d(8, 8, 3, padding=1), nn.Conv2d(8, 16, 3, padding=1), tg.Tensor(np.arange(20))
+    last = nn.Conv2d(16, 24, 3, padding=1)
+    step = native(lambda x, y: F.cross_entropy(last(model(small(x))).flatten(1), y))
+    x = tg.Tensor(np.random.default_rng(0).standard_normal((20, 8, 6, 6)).astype("float32"))
+    expected = step(x, labels)
+    found = step.tune(repeats=2)
+    assert len(found) == 1
+    assert all(seconds > 0 for times in found.values() for seconds in times)
+    np.testing.assert_allclose(step(x, labels).item(), expected.item(), rtol=1e-5)
+
+
 def test_measured_choices_survive_a_damaged_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     ways = importlib.import_module("tinygrad_cnn.compile.native.ways")
     monkeypatch.setenv("TINYGRAD_CNN_CACHE", str(tmp_path))

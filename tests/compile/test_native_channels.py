@@ -99,6 +99,20 @@ def test_winograd(channels: int, outs: int, size: tuple[int, int], batch: int, m
     assert "winograd" in compare(make, (batch, channels, *size))
 
 
+@pytest.mark.parametrize("count", [1, 8, 16], ids="{} lanes".format)
+@pytest.mark.parametrize("size", [(4, 4), (5, 7), (6, 9)], ids=str)
+@pytest.mark.parametrize(("channels", "outs"), [(16, 16), (32, 16), (24, 40)])
+def test_winograd_wherever_it_is_possible(
+    channels: int, outs: int, size: tuple[int, int], count: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also where the estimate is against it: it may be measured, and taken."""
+    lanes(monkeypatch, count)
+    ways = executor.Ways
+    monkeypatch.setattr(executor, "Ways", lambda lanes, _: ways(lanes, True))
+    kinds = compare(lambda: nn.Conv2d(channels, outs, 3, padding=1), (17, channels, *size))
+    assert ("winograd" in kinds) == (count > 1 or channels % 16 == 0)
+
+
 POOLS: dict[str, Callable[[], nn.Module]] = {
     "max, overlapping, padded": lambda: nn.MaxPool2d(3, 2, 1),
     "max, overlapping": lambda: nn.MaxPool2d(3, 1),

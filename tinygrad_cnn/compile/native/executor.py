@@ -106,7 +106,7 @@ class NativePlan:
             raise NotLanesError(f"{heavy[0].op} has no native kernel")
         self.part, self.blocks = part, self.planner.blocks
         most = min(os.cpu_count() or 1, self.macs // PARALLEL_MACS + 1)
-        self.threads = threads or min(most, self.blocks)
+        self.threads = threads or (most if self.lanes == 1 else min(most, self.blocks))
         self.steps = sorted(self.planner.steps, key=lambda step: (step.level, _turn(step)))
         self._finish()
         self._place_memory()
@@ -291,6 +291,7 @@ class NativePlan:
         times: list[dict[str, float]] = []
         for winograd in (False, True):
             plan = NativePlan(self.traced, 1, self.cpu, self.lanes, winograd=winograd)
+            plan.load([np.zeros(each.spec.shape, each.spec.dtype) for each in self.traced.arguments])
             seconds = dict(zip(plan.steps, plan.profile(repeats), strict=True))
             times.append(
                 {

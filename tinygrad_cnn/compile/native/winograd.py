@@ -670,8 +670,8 @@ class WinogradGradient:
 def can(size: Sequence[int], channels: int, out_channels: int, scalar: str, wide: int) -> bool:
     """Whether a convolution of 3x3 can be computed like this."""
     whole = max(wide, 8)
-    even = channels % whole == 0 and out_channels % whole == 0
-    return scalar == "float" and len(size) == 2 and min(size) >= 4 and even
+    fits = channels % whole == 0 and out_channels % whole == 0 and min(channels, out_channels) >= 16
+    return scalar == "float" and len(size) == 2 and min(size) >= 4 and fits
 
 
 def pays(size: Sequence[int], channels: int, out_channels: int, wide: int) -> bool:
@@ -682,7 +682,7 @@ def pays(size: Sequence[int], channels: int, out_channels: int, wide: int) -> bo
     if wide > 1:
         return min(size) >= 12 and channels * out_channels <= 1 << 14
     few = max(size) <= 4 and channels * out_channels > 1 << 14
-    return min(channels, out_channels) >= 16 and min(size) >= 4 and not few
+    return not few
 
 
 def gradient_pays(size: Sequence[int], channels: int, out_channels: int) -> bool:

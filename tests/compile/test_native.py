@@ -330,7 +330,7 @@ def test_measured_choices_survive_a_damaged_file(tmp_path: Path, monkeypatch: py
     ways.remember({"a": True})
     ways.remember({"b": False})
     assert ways.measured() == {"a": True, "b": False}
-    (tmp_path / "ways.json").write_text("half of a fi")
+    (tmp_path / "ways").write_text("half of a fi")
     assert ways.measured() == {}
     ways.remember({"c": True})
     assert ways.measured() == {"c": True}

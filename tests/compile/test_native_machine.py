@@ -36,15 +36,15 @@ def test_wrong_text_is_shown() -> None:
 
 
 CALLER = """\
-declare void @kernel0(ptr)
+declare void @callee(ptr)
 
 define void @step(ptr %arena, i64 %thread, i64 %segment) {
   %words = getelementptr i8, ptr %arena, i64 4096
-  call void @kernel0(ptr %words)
+  call void @callee(ptr %words)
   ret void
 }
 """
-CALLED = "define void @kernel0(ptr %p) {\n  store i64 7, ptr %p\n  ret void\n}\n"
+CALLED = "define void @callee(ptr %p) {\n  store i64 7, ptr %p\n  ret void\n}\n"
 
 
 @needs_native

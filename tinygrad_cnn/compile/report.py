@@ -117,7 +117,7 @@ def _native_report(plan: NativePlan, repeats: int) -> Report:
     for step, seconds in zip(plan.steps, plan.profile(repeats), strict=True):
         macs, names = 0, []
         for node in step.nodes:
-            operations, count = _work(node)
+            operations, count = work(node)
             names.append(operations)
             macs += count * plan.blocks
         words = " + ".join(dict.fromkeys(names)) or "turn"
@@ -145,7 +145,7 @@ def _time(step: Step) -> float:
 
 def _line(step: Step, seconds: float | None) -> Line:
     node = step.node
-    operations, macs = _work(node)
+    operations, macs = work(node)
     if step.count > 1:
         operations += f", {step.count} at once"
     gflops = 2e-9 * macs / seconds if macs and seconds else None
@@ -153,7 +153,7 @@ def _line(step: Step, seconds: float | None) -> Line:
     return Line(operations, node.scope, node.spec.shape, len(step.calls), milliseconds, step.algorithm, gflops)
 
 
-def _work(node: Node) -> tuple[str, int]:
+def work(node: Node) -> tuple[str, int]:
     """The names of a node's operations, and its multiply-adds."""
     if not isinstance(node.op, Fused):
         return node.op.name, count_macs(node)

@@ -23,13 +23,13 @@ from ...graph import Node
 from ...ops.base import SYMBOL, Full
 from ...ops.index import AddAlongDim, TakeAlongDim
 from ...summary import count_macs
-from ..fuse import Fused, fuse
+from ..fuse import fuse
 from ..graph import Graph
 from ..memory import Life, place
 from ..numpy.executor import with_copies
 from ..passes import optimise
 from ..plan import uninterrupted
-from ..report import count_macs_stored
+from ..report import count_macs_stored, work
 from ..split import NotSplitError, Part, batch_size, part_of
 from . import runtime
 from .ir import I64, PTR, Function, Type, Value, module
@@ -101,7 +101,7 @@ class NativePlan:
         except NotSplitError as why:
             raise NotLanesError(str(why)) from why
         left = [step.nodes[0] for step in self.planner.steps if step.place == "python"]
-        heavy = [node for node in left if sum(count_macs_stored(each) for each in _body(node))]
+        heavy = [node for node in left if work(node)[1]]
         if whole and heavy:
             raise NotLanesError(f"{heavy[0].op} has no native kernel")
         self.part, self.blocks = part, self.planner.blocks
@@ -563,10 +563,6 @@ class NativePlan:
         return [copy]
 
 
-def _body(node: Node) -> Sequence[Node]:
-    return node.op.body if isinstance(node.op, Fused) else [node]
-
-
 def _lanes(graph: Graph, total: int, width: int) -> int:
     """How many examples lie side by side, or 1 where the channels of one do: whatever should take less time.
 
@@ -574,12 +570,12 @@ def _lanes(graph: Graph, total: int, width: int) -> int:
     for which more vectors are computed where the number of channels does not fill them.
     """
     threads = os.cpu_count() or 1
-    work = sorted([(count_macs_stored(node), node.spec.shape[-1]) for node in graph.nodes if node.spec.shape])
-    if not any(macs for macs, _ in work):
-        work = [(size, size) for _, size in work[-1:]]
+    sizes = sorted([(count_macs_stored(node), node.spec.shape[-1]) for node in graph.nodes if node.spec.shape])
+    if not any(macs for macs, _ in sizes):
+        sizes = [(size, size) for _, size in sizes[-1:]]
     vectors = sum(macs * sum((stop - start) // part for start, stop, part in widths(size, width)) / max(size, 1)
-                  for macs, size in work)  # fmt: skip
-    each = CHANNELS_COST * vectors * width / max(sum(macs for macs, _ in work), 1)
+                  for macs, size in sizes)  # fmt: skip
+    each = CHANNELS_COST * vectors * width / max(sum(macs for macs, _ in sizes), 1)
     in_lanes = 16 * math.ceil(math.ceil(total / 16) / threads)
     return 1 if each * math.ceil(total / threads) < in_lanes else 16
 

@@ -100,16 +100,16 @@ class Binary:
         self._end.atexit = False  # a thread that nobody waits for may still be inside
         versions = (llvm.llvm_version_info, importlib.import_module("llvmlite").__version__, OPTIMISATION)
         paths = [_file(text, cpu, features, machine.triple, *versions) for text in texts]
-        found = [_read(path) for path in paths]
+        found = [read_file(path) for path in paths]
         missing = [number for number, code in enumerate(found) if code is None]
         self.cached = not missing
         """Whether all code was found on disk."""
-        made = _compile_all(llvm, [texts[number] for number in missing], machine, cpu, features)
-        for number, new in zip(missing, made, strict=True):
-            found[number] = new
-            _write(paths[number], new)
         exports = r"^define (?!internal |private )[^@\n]*@([\w.]+)\("
         self._names = {name for text in texts for name in re.findall(exports, text, re.MULTILINE)}
+        made = _compile_all(llvm, [texts[number] for number in missing], self._names, machine, cpu, features)
+        for number, new in zip(missing, made, strict=True):
+            found[number] = new
+            write_file(paths[number], new)
         for code in found:
             self._engine.add_object_file(llvm.ObjectFileRef.from_data(code))
         self._engine.finalize_object()
@@ -147,7 +147,7 @@ sys.stdout.buffer.write(machine.emit_object(module))
 """What another process does: llvmlite lets only one thread of a process compile."""
 
 
-def _compile_all(llvm: Any, texts: Sequence[str], machine: Any, cpu: str, features: str) -> list[bytes]:
+def _compile_all(llvm: Any, texts: Sequence[str], own: set[str], machine: Any, cpu: str, features: str) -> list[bytes]:
     """The code of each text. All but the first are compiled by other processes, where there are cores for them."""
     others: list[subprocess.Popen[bytes] | None] = [None for _ in texts[1:]]
     if (os.cpu_count() or 1) > 1 and sys.executable:
@@ -160,7 +160,7 @@ def _compile_all(llvm: Any, texts: Sequence[str], machine: Any, cpu: str, featur
                 with contextlib.suppress(OSError), other.stdin as into:
                     into.write(text.encode())
                 others[number] = other
-    made = [_compile(llvm, text, machine) for text in texts[:1]]
+    made = [_compile(llvm, text, own, machine) for text in texts[:1]]
     for text, each in zip(texts[1:], others, strict=True):
         code = b""
         if each is not None:
@@ -168,11 +168,12 @@ def _compile_all(llvm: Any, texts: Sequence[str], machine: Any, cpu: str, featur
             code = each.stdout.read()
             each.stdout.close()
             code = code if each.wait() == 0 else b""
-        made.append(code or _compile(llvm, text, machine))  # here, where it says what is wrong
+        made.append(code or _compile(llvm, text, own, machine))  # here, where it says what is wrong
     return made
 
 
-def _compile(llvm: Any, text: str, machine: Any) -> bytes:
+def _compile(llvm: Any, text: str, own: set[str], machine: Any) -> bytes:
+    """The code of one text, which may call the functions of its own program."""
     try:
         module = llvm.parse_assembly(text, llvm.create_context())
         module.verify()
@@ -180,8 +181,8 @@ def _compile(llvm: Any, text: str, machine: Any) -> bytes:
         raise RuntimeError(f"LLVM does not take the text of a module: {str(error).strip()}") from None
     for function in module.functions:  # LLVM ends the process where one is missing
         name = function.name
-        own = name.startswith(("llvm.", "kernel"))
-        if function.is_declaration and not own and llvm.address_of_symbol(name) is None:
+        here = not function.is_declaration or name in own or name.startswith("llvm.")
+        if not here and llvm.address_of_symbol(name) is None:
             raise RuntimeError(f"the module calls a function that this process does not have: {name}")
     return bytes(machine.emit_object(module))
 
@@ -213,7 +214,7 @@ def _file(*everything: object) -> Path | None:
     return folder / (hashlib.sha256("\n".join(map(str, everything)).encode()).hexdigest() + ".code")
 
 
-def _read(path: Path | None) -> bytes | None:
+def read_file(path: Path | None) -> bytes | None:
     """What was written, if all of it is there."""
     if path is None:
         return None
@@ -228,8 +229,8 @@ def _read(path: Path | None) -> bytes | None:
     return data[32:]
 
 
-def _write(path: Path | None, code: bytes) -> None:
-    """Write a file that is there as a whole or not at all. Where it cannot be written, the code is not kept."""
+def write_file(path: Path | None, data: bytes) -> None:
+    """Write a file that is there as a whole or not at all. Where it cannot be written, nothing is kept."""
     if path is None:
         return
     with contextlib.suppress(OSError):
@@ -237,7 +238,7 @@ def _write(path: Path | None, code: bytes) -> None:
         handle, name = tempfile.mkstemp(".part", dir=path.parent)
         try:
             with os.fdopen(handle, "wb") as file:
-                file.write(hashlib.sha256(code).digest() + code)
+                file.write(hashlib.sha256(data).digest() + data)
             os.replace(name, path)
         except BaseException:
             os.unlink(name)

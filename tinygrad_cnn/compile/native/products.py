@@ -176,9 +176,17 @@ def _weight_gradient(planner: Planner, group: Group) -> bool:
     kernel = WeightGradient(
         x.shape[0], y.shape[0], Operand(0, x.offset, x.strides, kind), planner.lanes, planner.blocks, planner.registers
     )
+    return _shared(planner, group, kernel, x.buffer, buffer)
+
+
+def _shared(
+    planner: Planner, group: Group, kernel: WeightGradient | ChannelGradient, image: Buffer, grad: Buffer
+) -> bool:
+    """A gradient in weights that the threads share, each for all examples."""
+    node = group.node
     planner.axes[node] = None
     out = planner.own(node, group.level + 1, None)
-    inputs: list[Buffer | Given] = [x.buffer, buffer, out.buffer, Given("low"), Given("high")]
+    inputs: list[Buffer | Given] = [image, grad, out.buffer, Given("low"), Given("high")]
     inputs += [Given("step", node.spec.dtype.itemsize)] * 2
     planner.add(Step([node], group.level + 1, "share", kernel, inputs, rounds=kernel.rounds))
     return True
@@ -189,20 +197,14 @@ def _by_channels(
     image: tuple[int, tuple[int, ...]],
 ) -> bool:  # fmt: skip
     """A gradient in weights, where the channels of an example lie side by side."""
-    node = group.node
     x, y = [planner.views[each] for each in group.sources]
-    kind = Type(SCALARS[node.spec.dtype])
+    kind = Type(SCALARS[group.node.spec.dtype])
     wide = planner.wide if x.strides[-1] == y.strides[-1] == 1 else 1
     gradient = ChannelGradient(
         kernel, places, groups, x.shape[-1] // groups, y.shape[-1] // groups, Operand(0, *image, kind),
         Operand(1, y.offset, y.strides, kind), planner.blocks, wide, planner.registers,
     )  # fmt: skip
-    planner.axes[node] = None
-    out = planner.own(node, group.level + 1, None)
-    inputs: list[Buffer | Given] = [x.buffer, y.buffer, out.buffer, Given("low"), Given("high")]
-    inputs += [Given("step", node.spec.dtype.itemsize)] * 2
-    planner.add(Step([node], group.level + 1, "share", gradient, inputs, rounds=gradient.rounds))
-    return True
+    return _shared(planner, group, gradient, x.buffer, y.buffer)
 
 
 def _side_by_side(planner: Planner, weight: Node, axis: int, panel: int = 0) -> tuple[View, int]:

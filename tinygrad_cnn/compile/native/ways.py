@@ -5,14 +5,11 @@ What was measured is remembered on disk, beside the finished code.
 
 from __future__ import annotations
 
-import contextlib
 import json
-import os
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-from .machine import cache_folder, processor
+from .machine import cache_folder, processor, read_file, write_file
 from .steps import Step
 
 
@@ -47,34 +44,23 @@ class Ways:
 
 def _file() -> Path | None:
     folder = cache_folder()
-    return None if folder is None else folder / "ways.json"
+    return None if folder is None else folder / "ways"
+
+
+def _read() -> dict[str, dict[str, bool]]:
+    """For each processor what was measured on it."""
+    data = read_file(_file())
+    found: dict[str, dict[str, bool]] = {} if data is None else json.loads(data)
+    return found
 
 
 def measured() -> dict[str, bool]:
     """For each choice that was measured on this processor, whether Winograd's way is the quicker one."""
-    everything = _read()
-    return everything.get(processor(), {})
-
-
-def _read() -> dict[str, dict[str, bool]]:
-    path = _file()
-    with contextlib.suppress(OSError, ValueError):
-        if path is not None:
-            found = json.loads(path.read_text(encoding="utf-8"))
-            return found if isinstance(found, dict) else {}
-    return {}
+    return _read().get(processor(), {})
 
 
 def remember(choices: dict[str, bool]) -> None:
-    """Keep what was measured. Where nothing can be written, it is forgotten."""
-    path = _file()
-    if path is None:
-        return
+    """Keep what was measured, where a file can be written."""
     everything = _read()
     everything[processor()] = {**everything.get(processor(), {}), **choices}
-    with contextlib.suppress(OSError):
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(".part", dir=path.parent)
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            json.dump(everything, file, indent=1)
-        os.replace(name, path)
+    write_file(_file(), json.dumps(everything).encode())

@@ -436,3 +436,17 @@ def test_the_number_of_blas_threads_is_put_back() -> None:
     assert library.threads == 1
     second.__exit__(None, None, None)
     assert library.threads == 7
+
+
+@needs_plans
+def test_two_plans_change_the_same_parameters_in_turn() -> None:
+    """As with a last batch that is smaller: each plan goes on from the numbers of the other."""
+    eager, compiled = Task("convolutional"), Task("convolutional")
+    step = tg.compile(compiled.step)
+    for _ in range(3):
+        for count in (6, 4, 4):
+            expected = eager.step(eager.inputs[:count], eager.labels[:count]).item()
+            found = step(compiled.inputs[:count], compiled.labels[:count]).item()
+            assert found == pytest.approx(expected, rel=1e-9)
+    for mine, theirs in zip(compiled.numbers().values(), eager.numbers().values(), strict=True):
+        np.testing.assert_allclose(mine, theirs, rtol=1e-9, atol=1e-9)

@@ -134,16 +134,24 @@ def test_pools(pool: str, count: int, monkeypatch: pytest.MonkeyPatch) -> None:
     assert "numpy" not in kinds
 
 
+@pytest.mark.parametrize("window", [(3, 2, 1), (2, 2, 0)], ids=str)
 @pytest.mark.parametrize("count", [1, 16], ids="{} lanes".format)
-def test_the_first_of_equal_pixels_receives_the_gradient(count: int, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_first_of_equal_pixels_receives_the_gradient(
+    count: int, window: tuple[int, int, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
     lanes(monkeypatch, count)
-    x = np.random.default_rng(1).integers(0, 2, (2, 3, 7, 7)).astype("float32")
-    x[0, 0, 3, 3] = np.nan
+    x = np.random.default_rng(1).integers(0, 2, (2, 3, 8, 8)).astype("float32")
+    x[0, 0, 3, 3] = x[1, 2, 6, 7] = np.nan
+
+    places = tg.Tensor(np.arange(16, dtype="float32").reshape(4, 4))
 
     def gradient(x: tg.Tensor) -> tg.Tensor:
-        return tg.grad((F.max_pool2d(x, 3, 2, 1) * tg.Tensor(np.arange(16, dtype="float32").reshape(4, 4))).sum(), x)
+        largest = F.max_pool2d(x, *window)
+        return tg.grad((largest * (largest + 1) * places).sum(), x)
 
-    found = tg.compile(gradient, executor="native")(tg.Tensor(x, requires_grad=True))
+    compiled = tg.compile(gradient, executor="native")
+    found = compiled(tg.Tensor(x, requires_grad=True))
+    assert all(step.kernel is not None for step in compiled.plan.steps)
     np.testing.assert_array_equal(found.numpy(), gradient(tg.Tensor(x, requires_grad=True)).numpy())
 
 

@@ -66,8 +66,6 @@ class Runner:
         self._gradients = [effect for effect in graph.effects if effect.kind != "assign"]
         self._changes = bool(graph.effects)
         self._outputs = len(graph.results) - sum(effect.position >= 0 for effect in graph.effects)
-        self._all_reside = False
-        """Whether all leaves that change have their numbers here."""
         self._tensors = [leaf for leaf, _, _ in self._leaves]
         self._kept_tensors = [leaf for leaf, _ in self._kept]
         self._gradient_tensors = [effect.leaf for effect in self._gradients]
@@ -97,7 +95,6 @@ class Runner:
             plan.commit()
             for leaf, index in self._kept:
                 self._keep(leaf, index)
-            self._all_reside = True
             for leaf, array in given:
                 leaf._become_leaf(array, leaf.requires_grad, leaf.name)
             for effect, gradient in zip(self._gradients, gradients, strict=True):
@@ -106,7 +103,6 @@ class Runner:
 
     def _bring_leaves(self) -> None:
         """Copy the numbers of leaves that have others than those that lie here."""
-        self._all_reside = False
         for index, (leaf, dims, memory) in enumerate(self._leaves):
             if leaf.node is not self._seen[index]:
                 array = leaf.array
@@ -121,7 +117,8 @@ class Runner:
             return False
         if not all(map(is_, map(ARRAY, self._kept_tensors), repeat(None))):
             return False
-        return self._all_reside and all(map(is_, map(NODE, self._tensors), self._seen))
+        # What was brought here has an array; so what has none, and was seen, was left here by an earlier call.
+        return all(map(is_, map(NODE, self._tensors), self._seen))
 
     def _lies_here(self, leaf: Tensor, index: int) -> bool:
         """Whether nobody has seen a leaf's numbers since they were left in the plan."""

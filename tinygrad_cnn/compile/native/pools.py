@@ -74,6 +74,12 @@ class Window(Head):
         return found
 
 
+def _is_top(f: Function, pixel: Value, top: Value) -> Value:
+    """Whether a pixel may be the one that a maximum was taken from: it is equal, or NaN."""
+    equal = f.compare("oeq", pixel, top)
+    return f.binary("or", equal, f.compare("une", pixel, pixel))
+
+
 @dataclass(frozen=True)
 class Winner(Head):
     """The gradient of a maximum, for one cell of each window: the number above, if this cell is the first largest."""
@@ -95,7 +101,7 @@ class Winner(Head):
             top = self.top.load(f, point, tile.lanes)
             base = f.at(f.arguments[self.image.pointer], self.image.at(f, point), self.image.type.scalar)
             kind = self.image.element(tile.lanes)
-            wins = [f.compare("ueq", f.load(base, tap * self.image.unit, kind), top) for tap in self.taps]
+            wins = [_is_top(f, f.load(base, tap * self.image.unit, kind), top) for tap in self.taps]
             grad = self.grad.load(f, point, tile.lanes)
             for earlier in wins[:-1]:
                 grad = f.select(earlier, constant(0, grad.type), grad)
@@ -204,7 +210,7 @@ class Scatter:
             at = [*[f.add(number, more) for number, more in zip(corner, moved, strict=True)], channel]
             share = grad
             if self.image is not None and top is not None:
-                wins = f.compare("ueq", self.image.load(f, at, lanes), top)
+                wins = _is_top(f, self.image.load(f, at, lanes), top)
                 share = f.select(wins, grad, zero)
                 grad = f.select(wins, zero, grad)
             to = self.out.at(f, at)

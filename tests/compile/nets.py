@@ -74,7 +74,15 @@ def grouped() -> nn.Module:
     )  # fmt: skip
 
 
-IMAGES, ROWS = (6, 2, 8, 8), (6, 8)
+def wide() -> nn.Module:
+    """Weights that are large enough for native code to divide them among the threads."""
+    return nn.Sequential(
+        nn.Linear(128, 144), nn.Tanh(), nn.Linear(144, 120), nn.ReLU(), nn.Linear(120, 144), nn.Sigmoid(),
+        nn.Linear(144, 5),
+    )  # fmt: skip
+
+
+IMAGES, ROWS, LONG_ROWS = (6, 2, 8, 8), (6, 8), (6, 128)
 NETS: dict[str, tuple[Callable[[], nn.Module], tuple[int, ...]]] = {
     "convolutional": (convolutional, IMAGES),
     "residual": (Residual, IMAGES),
@@ -82,6 +90,7 @@ NETS: dict[str, tuple[Callable[[], nn.Module], tuple[int, ...]]] = {
     "dropout": (with_dropout, IMAGES),
     "autoencoder": (autoencoder, IMAGES),
     "grouped": (grouped, IMAGES),
+    "wide": (wide, LONG_ROWS),
 }
 
 OPTIMIZERS: dict[str, Callable[[Any], Any]] = {

@@ -64,6 +64,26 @@ def test_steps(net: str, dtype: str, batch: int) -> None:
     compare(compiled, eager, dtype)
 
 
+@pytest.mark.usefixtures("watched")
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+@pytest.mark.parametrize(("batch", "turned"), [(17, False), (64, False), (70, True)])
+def test_large_dense_layers(batch: int, turned: bool, dtype: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each thread computes some channels of all examples. Few examples: a channel's weights lie side by side."""
+    monkeypatch.setattr(executor, "_lanes", lambda *_: 16)
+    eager, compiled = Task("wide", dtype=dtype, batch=batch), Task("wide", dtype=dtype, batch=batch)
+    step = native(compiled.step)
+    for _ in range(5):
+        expected, found = eager.step(eager.inputs, eager.labels), step(compiled.inputs, compiled.labels)
+        np.testing.assert_allclose(found.item(), expected.item(), **TOLERANCE[dtype])
+    compare(compiled, eager, dtype)
+    dense = [each for each in step.plan.steps if getattr(each, "together", 0)]
+    assert len(dense) == 5  # three layers, and the gradients of two of their inputs
+    weight = next(state for state in step.plan.graph.states if state.leaf is compiled.model[0].weight)
+    assert weight.node.spec.shape == ((128, 144) if turned else (144, 128))
+    runs = native(lambda x: compiled.model(x) * 1)
+    np.testing.assert_allclose(runs(eager.inputs).numpy(), eager.model(eager.inputs).numpy(), **TOLERANCE[dtype])
+
+
 def test_a_constant_as_long_as_a_vector_is_not_a_batch() -> None:
     weight = tg.Tensor(np.zeros((16, 16), "float32"), requires_grad=True)
 
@@ -138,7 +158,7 @@ def test_gradients_are_those_of_the_same_choices_in_float64(lanes: int, monkeypa
 
 
 @pytest.mark.parametrize("lanes", [1, 16], ids="{} lanes".format)
-@pytest.mark.parametrize("net", ["convolutional", "residual", "autoencoder"])
+@pytest.mark.parametrize("net", ["convolutional", "residual", "autoencoder", "wide"])
 def test_one_thread_and_two_give_the_same_bits(net: str, lanes: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(executor, "_lanes", lambda *_: lanes)
     numbers = []
@@ -158,7 +178,7 @@ def test_one_thread_and_two_give_the_same_bits(net: str, lanes: int, monkeypatch
 
 @pytest.mark.parametrize("lanes", [1, 16], ids="{} lanes".format)
 @pytest.mark.parametrize("cpu", ["haswell", "x86-64"])
-@pytest.mark.parametrize("net", ["convolutional", "residual"])
+@pytest.mark.parametrize("net", ["convolutional", "residual", "wide"])
 def test_older_processors(net: str, cpu: str, lanes: int) -> None:
     """Code for processors without AVX-512, and without fused multiply-add, runs here too."""
     import platform
@@ -213,6 +233,53 @@ def test_wrong_labels_name_the_line_and_change_nothing() -> None:
     for name, array in task.numbers().items():
         np.testing.assert_array_equal(array, before[name], err_msg=name)
     step(task.inputs, task.labels)  # and the plan can be run again
+
+
+def test_a_step_in_one_go_changes_nothing_where_a_label_is_wrong() -> None:
+    task, other = Task("wide", batch=40), Task("wide", batch=40)
+    step = native(task.step)
+    for _ in range(3):
+        step(task.inputs, task.labels)
+        other.step(other.inputs, other.labels)
+    assert step.plan.at_once
+    with pytest.raises(PositionError, match="from 77 to 77"):
+        step(task.inputs, tg.Tensor(np.full(40, 77)))
+    compare(task, other, "float64")
+    step(task.inputs, task.labels)
+    other.step(other.inputs, other.labels)
+    compare(task, other, "float64")
+
+
+@pytest.mark.parametrize("batch", [1, 3, 16, 40])
+def test_results_belong_to_the_caller(batch: int) -> None:
+    """They are copies of the right shape, whatever the plan does later."""
+    model = nn.Linear(3, 4)
+    compiled = native(lambda x: (model(x), model(x).sum(0), (x * 2).sum()))
+    x = tg.Tensor(np.random.default_rng(0).standard_normal((batch, 3)).astype("float32"))
+    found = compiled(x)
+    kept = [each.numpy().copy() for each in found]
+    assert [each.shape for each in found] == [(batch, 4), (4,), ()]
+    again = compiled(x * 3)
+    for each, before, later in zip(found, kept, again, strict=True):
+        assert each.shape == before.shape == later.shape
+        np.testing.assert_array_equal(each.numpy(), before)
+    np.testing.assert_allclose(kept[0], model(x).numpy(), rtol=1e-5, atol=1e-6)
+
+
+def test_what_is_returned_of_a_parameter_is_its_old_number() -> None:
+    weight = tg.Tensor([1.0, 2.0, 3.0], requires_grad=True)
+    optimizer = tg.optim.SGD([weight], lr=0.5)
+
+    def step(x: tg.Tensor) -> tg.Tensor:
+        optimizer.zero_grad()
+        before = weight.detach()
+        (x * weight).sum().backward()
+        optimizer.step()
+        return before
+
+    compiled, x = native(step), tg.Tensor(np.ones((20, 3), "float32"))
+    assert [compiled(x).numpy().tolist() for _ in range(3)] == [[1, 2, 3], [-9, -8, -7], [-19, -18, -17]]
+    assert not compiled.plan.at_once
 
 
 def test_an_array_that_is_overrun_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -11,7 +11,7 @@ from ..errors import ArgumentError
 from ..extras import require
 from ..mode import current_mode
 from ..tensor import Tensor
-from .forms import flatten, unflatten
+from .forms import describe, flatten, unflatten
 
 if TYPE_CHECKING:
     from .graph import Graph
@@ -43,7 +43,7 @@ class Compiled:
         if mode.tracer is not None:  # inside of another compiled function: one plan for both
             return self.function(*inputs, **settings)
         tensors: list[Tensor] = []
-        forms = flatten(inputs, tensors), flatten(settings, tensors)
+        forms = describe(inputs, settings, tensors)
         plain = self.executor == "plain" or mode.detect_nan or mode.device != "cpu"
         plain = plain or any([each.device != "cpu" for each in tensors])
         key = (forms, tuple([each.node.spec for each in tensors]), plain)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from typing import Any
 
 import numpy as np
@@ -9,7 +10,21 @@ import numpy as np
 from ..errors import ArgumentError
 from ..tensor import Tensor
 
-_TENSOR = "tensor"
+TENSOR = "tensor"
+"""The description of a tensor."""
+
+
+def describe(inputs: tuple[Any, ...], settings: dict[str, Any], tensors: list[Tensor]) -> Any:
+    """A description of the arguments of a call, as of :func:`flatten`: quickly, where these are tensors and no more."""
+    if not settings and all([type(each) is Tensor for each in inputs]):
+        tensors += inputs
+        return _described(len(inputs))
+    return flatten(inputs, tensors), flatten(settings, tensors)
+
+
+@functools.cache
+def _described(count: int) -> Any:
+    return (tuple, None, (TENSOR,) * count), flatten({}, [])
 
 
 def flatten(value: Any, tensors: list[Tensor], caller: str = "compile") -> Any:
@@ -19,10 +34,10 @@ def flatten(value: Any, tensors: list[Tensor], caller: str = "compile") -> Any:
     """
     if isinstance(value, Tensor):
         tensors.append(value)
-        return _TENSOR
+        return TENSOR
     if isinstance(value, np.ndarray):
         tensors.append(Tensor(value))
-        return _TENSOR
+        return TENSOR
     if isinstance(value, list | tuple):
         names = type(value) if isinstance(value, tuple) and hasattr(value, "_fields") else None
         parts = tuple([flatten(each, tensors, caller) for each in value])
@@ -41,7 +56,7 @@ def flatten(value: Any, tensors: list[Tensor], caller: str = "compile") -> Any:
 
 def unflatten(form: Any, tensors: Any) -> Any:
     """The inverse of :func:`flatten`."""
-    if form == _TENSOR:
+    if form is TENSOR:
         return next(tensors)
     kind, names, parts = form
     if kind == "constant":

@@ -6,7 +6,7 @@ reductions, and turns all of it; where it meets something else, a ``permute`` st
 optimiser's memories are kept turned between calls, so nothing is moved for them.
 
 ``stored = logical.transpose(dims)``: images ``(N, C, *S) -> (N, *S, C)``, kernels ``(O, C, *K) -> (*K, C, O)``, weights
-of dense layers ``(O, I) -> (I, O)``.
+of dense layers ``(O, I) -> (I, O)`` in most plans.
 """
 
 from __future__ import annotations
@@ -147,8 +147,15 @@ class _Groups:
         return self.wish.get(self.find(node))
 
 
-def arrange(graph: Graph) -> Graph:
-    """Store images and kernels channels last."""
+def dense_weights(graph: Graph) -> list[Node]:
+    """The weights of dense layers, which are read transposed."""
+    matrices = {state.node for state in graph.states if len(state.node.spec.shape) == 2}
+    turned = [node for node in graph.nodes if isinstance(node.op, Permute) and node.op.dims == (1, 0)]
+    return [node.inputs[0] for node in turned if node.inputs[0] in matrices]
+
+
+def arrange(graph: Graph, turn_dense: bool = True) -> Graph:
+    """Store images and kernels channels last, and weights of dense layers transposed unless ``turn_dense`` is false."""
     groups = _Groups()
     order = graph.nodes
     for node in order:
@@ -160,10 +167,8 @@ def arrange(graph: Graph) -> Graph:
             for each, dims in zip(node.inputs, wishes[0], strict=True):
                 groups.ask(each, dims)
             groups.ask(node, wishes[1])
-    matrices = {state.node for state in graph.states if len(state.node.spec.shape) == 2}
-    for node in order:
-        if isinstance(node.op, Permute) and node.op.dims == (1, 0) and node.inputs[0] in matrices:
-            groups.ask(node.inputs[0], (1, 0))  # a dense layer reads its weights transposed
+    for node in dense_weights(graph) if turn_dense else ():
+        groups.ask(node, (1, 0))
 
     given = {*graph.arguments, *[state.node for state in graph.states]}
     stored: dict[Node, Node] = {}  # each node as it is stored

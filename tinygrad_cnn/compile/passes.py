@@ -31,10 +31,10 @@ PASSES: tuple[Pass, ...] = (*SIMPLIFY, on_results(recompute), on_results(fold_sc
 """What is done before the batch is split; nodes are fused afterwards."""
 
 
-def optimise(graph: Graph, watch: Callable[[str, Graph], None] | None = None) -> Graph:
+def optimise(graph: Graph, watch: Callable[[str, Graph], None] | None = None, turn_dense: bool = True) -> Graph:
     """Run all passes but the last two, which depend on the executor. ``watch`` is shown the graph after each."""
     for each in PASSES:
-        graph = each(graph)
+        graph = arrange(graph, turn_dense) if each is arrange else each(graph)
         if watch is not None:
             watch(each.__name__, graph)
     return graph

@@ -28,6 +28,8 @@ class Plan:
     """A graph bound to memory."""
 
     executor = "numpy"
+    at_once = False
+    """Whether ``run`` can do everything in one go."""
 
     def __init__(self, traced: Graph, parts: int | None = None, convolution: str = "auto") -> None:
         self.traced = traced
@@ -100,6 +102,11 @@ class Plan:
         axis = self.parts[0].results[position]
         pieces = [array for program in self.programs if (array := program.results[position]) is not None]
         return np.array(pieces[0]) if axis is None else np.concatenate(pieces, axis)
+
+    def run(self) -> None:
+        """Compute everything, and change the states."""
+        self.compute()
+        self.commit()
 
     def commit(self) -> None:
         """Change the states. Nothing of this can fail, and Ctrl-C waits until it is done."""

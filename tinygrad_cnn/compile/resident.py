@@ -18,7 +18,7 @@ from ..backend import Array
 from ..graph import Node, Spec
 from ..ops.base import Deferred
 from ..tensor import Tensor
-from .forms import unflatten
+from .forms import TENSOR, unflatten
 from .graph import State
 from .layout import inverse
 from .plan import Plan, uninterrupted
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 
 # A small step is over in some ten microseconds, so what is asked about every leaf is asked without a loop in Python.
-NODE, GRAD, ARRAY = attrgetter("node"), attrgetter("grad"), attrgetter("_array")
+NODE, ARRAY = attrgetter("node"), attrgetter("_array")
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,10 +65,13 @@ class Runner:
         self._given = [(effect.leaf, effect.position) for effect in assigned if id(effect.leaf) not in place]
         self._gradients = [effect for effect in graph.effects if effect.kind != "assign"]
         self._changes = bool(graph.effects)
-        self._outputs = len(graph.results) - sum(effect.position >= 0 for effect in graph.effects)
+        outputs = len(graph.results) - sum(effect.position >= 0 for effect in graph.effects)
+        self._specs = [node.spec for node in plan.traced.results[:outputs]]
         self._tensors = [leaf for leaf, _, _ in self._leaves]
         self._kept_tensors = [leaf for leaf, _ in self._kept]
-        self._gradient_tensors = [effect.leaf for effect in self._gradients]
+        gradients = any(effect.position >= 0 for effect in self._gradients) or not all(guards.had_none)
+        self._quiet = self._changes and not self._given and not gradients
+        """Whether only tensors change whose numbers lie here between calls."""
 
     def fits(self) -> bool:
         """Whether everything that the function was described for is as it was."""
@@ -82,15 +85,23 @@ class Runner:
             self._bring_leaves()
         for read in self._read:
             read()
+        quiet = self._quiet and self._unseen()
+        if quiet and plan.at_once:
+            plan.run()
+            return self._returned()
         plan.compute()
-        outputs = [_tensor(plan.result(position)) for position in range(self._outputs)]
+        returned = self._returned()
+        if quiet:
+            plan.commit()
+        elif self._changes:
+            self._change()
+        return returned
+
+    def _change(self) -> None:
+        """Change the tensors outside."""
+        plan = self.plan
         given = [(leaf, plan.result(position)) for leaf, position in self._given]
         gradients = [None if e.position < 0 else _tensor(plan.result(e.position)) for e in self._gradients]
-        if not self._changes:
-            return unflatten(self.description, iter(outputs))
-        if self._settled(given, gradients):
-            plan.commit()
-            return unflatten(self.description, iter(outputs))
         with uninterrupted():
             plan.commit()
             for leaf, index in self._kept:
@@ -99,7 +110,12 @@ class Runner:
                 leaf._become_leaf(array, leaf.requires_grad, leaf.name)
             for effect, gradient in zip(self._gradients, gradients, strict=True):
                 effect.leaf.grad = gradient
-        return unflatten(self.description, iter(outputs))
+
+    def _returned(self) -> Any:
+        """What the function returns."""
+        result = self.plan.result
+        outputs = [Tensor._from_array(result(position), spec) for position, spec in enumerate(self._specs)]
+        return outputs[0] if self.description is TENSOR else unflatten(self.description, iter(outputs))
 
     def _bring_leaves(self) -> None:
         """Copy the numbers of leaves that have others than those that lie here."""
@@ -109,16 +125,12 @@ class Runner:
                 np.copyto(memory, array if dims is None else array.transpose(dims))
                 self._seen[index] = leaf.node
 
-    def _settled(self, given: Sequence[Any], gradients: Sequence[Any]) -> bool:
-        """Whether the tensors outside need not be told of the change: all leaves lie here, and no gradient stays."""
-        if given or any([gradient is not None for gradient in gradients]):
-            return False
-        if not all(map(is_, map(GRAD, self._gradient_tensors), repeat(None))):
-            return False
-        if not all(map(is_, map(ARRAY, self._kept_tensors), repeat(None))):
-            return False
-        # What was brought here has an array; so what has none, and was seen, was left here by an earlier call.
-        return all(map(is_, map(NODE, self._tensors), self._seen))
+    def _unseen(self) -> bool:
+        """Whether nobody has looked at the tensors that change; so they need not be told of it.
+
+        What was brought here has an array. So what has none was left here by an earlier call.
+        """
+        return all(map(is_, map(ARRAY, self._kept_tensors), repeat(None)))
 
     def _lies_here(self, leaf: Tensor, index: int) -> bool:
         """Whether nobody has seen a leaf's numbers since they were left in the plan."""

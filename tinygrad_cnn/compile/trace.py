@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
+from itertools import repeat
 from operator import attrgetter, is_
 from typing import Any, NoReturn
 from weakref import ref
@@ -26,6 +27,7 @@ from .graph import Effect, Graph, State, like
 
 PLAIN = (bool, int, float, str, tuple, type(None), Tensor)
 """Kinds of attributes of a module or an optimiser that a trace depends on, beside the parts of a module."""
+GRAD = attrgetter("grad")
 
 
 @dataclass(frozen=True)
@@ -34,15 +36,17 @@ class Guards:
 
     settings: tuple[tuple[Any, Callable[[Any], tuple[Any, ...]], tuple[Any, ...]], ...]
     """The object, how to read its settings, and what they were."""
-    gradients: tuple[tuple[Tensor, bool], ...]
-    """The leaves whose gradient the function changes, and whether they had none when it began."""
+    leaves: tuple[Tensor, ...]
+    """Those whose gradient the function changes."""
+    had_none: list[bool]
+    """Whether each of them had no gradient when it began."""
 
     def hold(self) -> bool:
         """Whether everything is as it was: the very same objects."""
         for part, read, before in self.settings:
             if not all(map(is_, read(part), before)):
                 return False
-        return all([(leaf.grad is None) is was_none for leaf, was_none in self.gradients])
+        return list(map(is_, map(GRAD, self.leaves), repeat(None))) == self.had_none
 
     def changed_setting(self) -> str:
         """The first setting that is not what it was, for messages."""
@@ -121,8 +125,8 @@ class Tracer:
             if names:
                 read = attrgetter(*names)
                 settings.append((part, read, read(part)))
-        gradients = tuple([(leaf, before is None) for leaf, before in self._gradients.values()])
-        return Guards(tuple(settings), gradients)
+        leaves = self._gradients.values()
+        return Guards(tuple(settings), tuple([leaf for leaf, _ in leaves]), [before is None for _, before in leaves])
 
 
 DETACH = Detach()

@@ -25,6 +25,7 @@ from ...ops.index import AddAlongDim, TakeAlongDim
 from ...summary import count_macs
 from ..fuse import fuse
 from ..graph import Graph
+from ..layout import dense_weights
 from ..memory import Life, place
 from ..numpy.executor import with_copies
 from ..passes import optimise
@@ -38,6 +39,7 @@ from .loops import widths
 from .machine import Binary, assembly, host_features
 from .meeting import BARRIER
 from .planner import Planner
+from .products import is_dense_heavy
 from .steps import Layout, LoopStep, Step, WholeStep
 from .ways import Ways, remember
 
@@ -53,6 +55,12 @@ GUARD = 64
 """Bytes behind each array of a plan that checks itself."""
 CHANNELS_COST = 1.25
 """How much longer one example takes where its channels lie side by side, and fill the vectors, than in lanes."""
+LINES = 64 * 4
+"""By so much blocks are shifted, so that they do not meet in the cache; a multiple of 16 numbers of any type."""
+FEW_BLOCKS = 4
+"""Up to so many blocks large weights of dense layers stay as they are: a thread then reads, and changes, whole rows."""
+AT_ONCE = 2
+"""The number of the segment that computes everything and changes the states."""
 TABLE = 0
 """Where the addresses of the user's arrays lie in the arena, in bytes behind the header."""
 
@@ -90,6 +98,9 @@ class NativePlan:
             raise NotLanesError("no argument has a batch")
         width = self.width // 32
         self.lanes = lanes or _lanes(self.graph, self.total, width)
+        few = 1 < self.lanes < self.total <= FEW_BLOCKS * self.lanes
+        if few and any(map(is_dense_heavy, dense_weights(traced))):
+            self.graph = optimise(traced, turn_dense=False)
         registers = min(24, (24 * 512 if wide else 12 * 256) // (32 * max(self.lanes, width)))
         if any(not node.spec.size for node in self.graph.nodes):
             raise NotLanesError("an array is empty")
@@ -101,9 +112,9 @@ class NativePlan:
         except NotSplitError as why:
             raise NotLanesError(str(why)) from why
         left = [step.nodes[0] for step in self.planner.steps if step.place == "python"]
-        heavy = [node for node in left if work(node)[1]]
-        if whole and heavy:
-            raise NotLanesError(f"{heavy[0].op} has no native kernel")
+        products = [node for node in left if work(node)[1]]
+        if whole and products:
+            raise NotLanesError(f"{products[0].op} has no native kernel")
         self.part, self.blocks = part, self.planner.blocks
         most = min(os.cpu_count() or 1, self.macs // PARALLEL_MACS + 1)
         self.threads = threads or (most if self.lanes == 1 else min(most, self.blocks))
@@ -185,7 +196,7 @@ class NativePlan:
             else:
                 buffer.address = pool[free][0]
                 pool[free] = (buffer.address, last[buffer])
-        layout.block_bytes = -(-layout.block_bytes // 4096) * 4096 + 64 * 3
+        layout.block_bytes = -(-layout.block_bytes // 4096) * 4096 + LINES
         self.first_block = -(-address // 4096) * 4096
         self.nbytes = self.first_block + self.blocks * layout.block_bytes
         self.last_level = last_level
@@ -219,6 +230,7 @@ class NativePlan:
         self.commit_segment = -1
         """The first segment that changes states; -1 where none does."""
         segments: list[list[list[Step]]] = [[]]
+        self.at_once = False
         for level, group in groupby(self.steps, lambda step: step.level):
             steps = list(group)
             if level >= self.planner.first_late and self.commit_segment < 0:
@@ -231,7 +243,8 @@ class NativePlan:
                 self.calls.append((len(segments) - 1, python))
                 segments.append([])
         self.calls.append((len(segments) - 1, []))
-        self.texts = self._modules(segments)
+        self.at_once = not self.checked and self.commit_segment == 1 == len(segments) - 1 and not self._shows_states()
+        self.texts = self._modules(segments, self.at_once)
 
     @property
     def text(self) -> str:
@@ -242,8 +255,17 @@ class NativePlan:
         """The whole text as instructions of the processor."""
         return assembly(self.texts, self.cpu)
 
-    def _modules(self, segments: Sequence[Sequence[Sequence[Step]]]) -> list[str]:
+    def _shows_states(self) -> bool:
+        """Whether something that is returned lies where a state is kept."""
+        effects = {effect.position for effect in self.graph.effects}
+        results = [node for place, node in enumerate(self.part.graph.results) if place not in effects]
+        kept = {id(buffer) for buffer in self.planner.states.values()}
+        return any(node in self.planner.views and id(self.planner.views[node].buffer) in kept for node in results)
+
+    def _modules(self, segments: Sequence[Sequence[Sequence[Step]]], at_once: bool = False) -> list[str]:
         """The text of modules, with a function ``step`` that runs a segment: its levels one after the other.
+
+        With ``at_once`` there is one segment more, :data:`AT_ONCE`: the first two, if no label is wrong.
 
         Many kernels are two modules, so that two processes can compile them.
         """
@@ -256,6 +278,16 @@ class NativePlan:
             written.append(inner)
             chosen = main.value(f"icmp eq {segment}, {number}", Type("i1"))
             main.when(chosen, lambda inner=inner: main.run(inner.name, arena, thread))  # type: ignore[misc]
+
+        def both() -> None:
+            main.run(written[0].name, arena, thread)
+            main.line(f"call void @barrier({arena})")
+            wrong = main.load(main.at(arena, runtime.HEADER + self.wrong, "i8"), 0, Type("i32"))
+            right = main.value(f"icmp eq {wrong}, 0", Type("i1"))
+            main.when(right, lambda: main.run(written[1].name, arena, thread))
+
+        if at_once:
+            main.when(main.value(f"icmp eq {segment}, {AT_ONCE}", Type("i1")), both)
         sizes = list(accumulate([len(each.lines) for each in self.kernels], initial=0))
         half = next((n for n, size in enumerate(sizes) if 2 * size >= sizes[-1]), 0) if sizes[-1] > MANY_LINES else 0
         apart, near = self.kernels[:half], self.kernels[half:]
@@ -378,6 +410,7 @@ class NativePlan:
         mask = memory[self.mask : self.mask + self.blocks * self.lanes]
         mask[: self.total] = 1
         self._arrays: dict[Node, np.ndarray] = {}
+        self._readers: dict[int, Callable[[], np.ndarray]] = {}
         self._held: list[Any] = [None] * len(self.part.arguments)
         planner = self.planner
         for node, view in planner.views.items():
@@ -509,11 +542,17 @@ class NativePlan:
             for call in after:
                 call()
         if self._wrong[0]:
-            self._wrong[0] = 0
+            self._raise_wrong_labels()
+
+    def run(self) -> None:
+        """Compute everything, and change the states unless a label is wrong. Only where ``at_once`` is true."""
+        self._call_segment(AT_ONCE)
+        if self._wrong[0]:
             self._raise_wrong_labels()
 
     def _raise_wrong_labels(self) -> None:
         """Let NumPy say what was wrong."""
+        self._wrong[0] = 0
         for kind in (TakeAlongDim, AddAlongDim):
             for node in self.planner.order:
                 if isinstance(node.op, kind):
@@ -522,10 +561,22 @@ class NativePlan:
 
     def result(self, position: int) -> np.ndarray:
         """A copy of one result."""
+        if position not in self._readers:
+            self._readers[position] = self._reader(position)
+        return self._readers[position]()
+
+    def _reader(self, position: int) -> Callable[[], np.ndarray]:
+        """What copies a result: one call of NumPy, for most."""
         node = self.part.graph.results[position]
-        return self._examples(
-            node, self.part.results[position] if isinstance(node.op, Full) else self.planner.axes[node]
-        )
+        axis = self.part.results[position] if isinstance(node.op, Full) else self.planner.axes[node]
+        if isinstance(node.op, Full) or axis not in (None, 0):
+            return partial(self._examples, node, axis)
+        array = self._array(node)
+        if axis is None:
+            return array.copy
+        turned = array.transpose(0, array.ndim - 1, *range(1, array.ndim - 1))
+        shape, total = (-1, *turned.shape[2:]), self.total
+        return lambda: turned.copy().reshape(shape)[:total]
 
     def commit(self) -> None:
         """Change the states. Nothing of this can fail, and Ctrl-C waits until it is done."""

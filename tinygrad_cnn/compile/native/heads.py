@@ -78,14 +78,19 @@ class Contract(Head):
                 f.at(base, f.mul(f.dot(rounds, reach.strides), reach.operand.unit), kind.scalar)
                 for base, reach in zip(bases, (self.a, self.b), strict=True)
             ]
-            for column in range(columns):
-                read(1, 0, column, seen, now)
             totals = list(totals)
-            for row in range(rows):
+            points = [(row, column) for row in range(rows) for column in range(columns)]
+            if 2 * rows < columns:  # columns would fill the registers: read the rows first, and each column once
+                points.sort(key=lambda point: point[1])
+                for row in range(rows):
+                    read(0, row, 0, seen, now)
+            else:
                 for column in range(columns):
-                    place = row * columns + column
-                    a, b = read(0, row, column, seen, now), read(1, row, column, seen, now)
-                    totals[place] = f.fma(a, b, totals[place])
+                    read(1, 0, column, seen, now)
+            for row, column in points:
+                place = row * columns + column
+                a, b = read(0, row, column, seen, now), read(1, row, column, seen, now)
+                totals[place] = f.fma(a, b, totals[place])
             return totals
 
         return add_up(0, [constant(0, kind)] * (rows * columns))

@@ -164,7 +164,7 @@ class Loop:
     masked: bool = False
     """Whether sums over lanes leave some out: the argument behind the others says which."""
     shared: bool = False
-    """Whether the only axis runs between two numbers, which are the last arguments."""
+    """Whether tiles of the last axis are run between two numbers, which are the last arguments."""
     wide: int = 1
     """How many neighbours on the last axis are computed side by side, where the lanes do not hold examples."""
     rows_first: bool = True
@@ -304,10 +304,14 @@ class Writer:
 
     def _outer(self, axes: list[int]) -> None:
         if self.loop.shared:
+            axis, size = axes[-1], self.loop.tile[1]
+            last = self.loop.space[axis] - size
 
-            def step(index: Int, _: list[Value]) -> None:
-                self.index[0] = index
-                self._tile(1)
+            def step(place: Int, _: list[Value]) -> None:
+                # The last tile begins earlier, so that it is whole: some places are computed twice.
+                start = self.f.mul(place, size)
+                self.index[axis] = start if (last + size) % size == 0 else self.f.smallest(start, last)
+                self._tile(size)
 
             low, high = self.f.arguments[-2:]
             self.f.loop(low, high, 1, step)

@@ -124,8 +124,7 @@ class Planner:
         self._copy_states()
 
     def _copy_states(self) -> None:
-        """Copies at the very end, for states whose new numbers could not be written where they are kept."""
-        last = 1 + max([self.first_late, *[step.level for step in self.steps]])
+        """Copies at the end, for states whose new numbers could not be written where they are kept."""
         kept = {id(state.leaf): state.node for state in self.graph.states if state.leaf is not None}
         given = {id(buffer) for buffer in [*self.states.values(), *self.arguments.values()]}
         for effect in self.graph.effects:
@@ -135,6 +134,8 @@ class Planner:
             view, target = self.views[result], self.views[state]
             if id(view.buffer) in given or view.buffer.per_block or not view.contiguous:
                 continue  # such as leaves that change places
+            before = [self.levels.get(each, -1) for each in [result, *self._readers(state)]]
+            last = max(self.first_late, 1 + max(before))
             step = WholeStep([state], last, "one", space=target.shape, width=self.width)
             step.members.append(Draft(state, (), (), [view], target))
             rest = WholeStep([state], last, "one", space=target.shape, width=self.width, rest=True)
@@ -153,7 +154,9 @@ class Planner:
         level = max([least, *[self._after(each, node) for each in node.inputs]])
         view = self._alias(node)
         if view is not None:
-            self.views[node], self.levels[node] = view, level
+            self.views[node] = view
+            if node.inputs[0] in self.levels:
+                self.levels[node] = self.levels[node.inputs[0]]
             self.maker[node] = self.maker.get(node.inputs[0])  # type: ignore[assignment]
             return
         axis = self.axes[node]
@@ -176,7 +179,7 @@ class Planner:
             return 0
         level, axis = self.levels[source], self.axes.get(source)
         maker = self.maker.get(source)
-        if maker is not None and maker.place == "python":
+        if maker is not None and (maker.place == "python" or (maker.place == "share" and axis is not None)):
             return level + 1
         if axis is None:  # whole: its reader waits, unless it is the same thread
             return level if self._same_thread(maker, node) else level + 1

@@ -60,6 +60,8 @@ class Group:
 
 HEAVY = 1 << 17
 """Weights of more bytes are cut into panels, where the channels of an example lie side by side."""
+MANY = 1 << 14
+"""A dense layer's weight is large from so many numbers on."""
 MOST_REGIONS = 27
 """So many loops are written for a pool at most: three runs of windows along each of three axes."""
 Make = Callable[[LoopStep, Layout], Head]
@@ -76,9 +78,12 @@ def take_apart(node: Node, level: int) -> Group:
 
 def start(
     planner: Planner, group: Group, makers: Sequence[tuple[Make, Lattice | None]], tile: tuple[int, int],
-    groups: int = 1, rows_first: bool = True,
+    groups: int = 1, rows_first: bool = True, together: int = 0,
 ) -> bool:  # fmt: skip
-    """Loops that begin with a head. ``makers`` makes it, for each lattice of places one."""
+    """Loops that begin with a head. ``makers`` makes it, for each lattice of places one.
+
+    With ``together`` each thread takes some channels of all blocks: see :class:`LoopStep`.
+    """
     axis = planner.axes[group.node]
     if axis is None or axis == PARTIAL or any(isinstance(each.op, Full) for each in group.outside.values()):
         return False
@@ -87,9 +92,10 @@ def start(
         size = space if lattice is None else lattice.counts(space)
         if 0 in size:
             continue
-        step = LoopStep([], group.level, "block", space=size, lanes=planner.lanes, wide=planner.wide,
-                        masked=planner.masked, head=make, tile=tile, lattice=lattice, groups=groups,
-                        rows_first=rows_first, open=len(makers) == 1 and (groups == 1 or not rows_first))  # fmt: skip
+        step = LoopStep([], group.level, "share" if together else "block", space=size, lanes=planner.lanes,
+                        wide=planner.wide, masked=planner.masked, head=make, tile=tile, lattice=lattice, groups=groups,
+                        rows_first=rows_first, open=len(makers) == 1 and (groups == 1 or not rows_first),
+                        together=together)  # fmt: skip
         planner.steps.append(step)
         if not planner.maps(group.node, group.level, group.rest, group.outside, step, group.head):
             raise NotLanesError(f"{group.node.op} cannot follow its head")
@@ -155,7 +161,18 @@ def product(planner: Planner, group: Group) -> bool:
     tile = (planner.registers // 6, 6) if len(space) > 1 else (1, wide)
     if planner.wide > 1:
         tile = _tile(planner, space[-1]) if len(space) > 1 else (1, 8)
+    elif len(space) == 1 and planner.blocks > 1 and is_dense_heavy(weight) and space[0] >= planner.registers:
+        made = [planner.levels.get(each, -1) for each in group.outside.values()]
+        rows = min(planner.blocks, 4)
+        tile = rows, planner.registers // rows
+        group = replace(group, level=max(level, 1 + max(made)))
+        return start(planner, group, [(make, None)], tile, rows_first=False, together=planner.blocks)
     return start(planner, replace(group, level=level), [(make, None)], tile)
+
+
+def is_dense_heavy(weight: Node) -> bool:
+    """Whether a dense layer's weight is read by one thread for all examples: half of it by each of two."""
+    return weight.spec.size >= MANY
 
 
 def _weight_gradient(planner: Planner, group: Group) -> bool:

@@ -162,6 +162,8 @@ class LoopStep(Step):
     rows_first: bool = True
     masked: bool = False
     open: bool = True
+    together: int = 0
+    """How many blocks one call does, for some of the channels; with 0 it does all channels of a block."""
     steep: bool = False
     """Whether neighbours on the last axis lie apart in some array."""
 
@@ -186,6 +188,9 @@ class LoopStep(Step):
             strides = [*strides[:-1], strides[-1] * (self.space[-1] // self.groups), strides[-1]]
         kind = Type(SCALARS[view.buffer.dtype], self.lanes if view.lanes else 1)
         self.steep |= bool(strides) and strides[-1] not in (0, 1)
+        if self.together:
+            apart = layout.block_bytes // (view.buffer.dtype.itemsize * kind.lanes)
+            strides = [apart if view.buffer.per_block else 0, *strides]
         form = Row if self.wide > 1 else Operand
         return form(pointer, offset, tuple(strides), kind)
 
@@ -204,6 +209,8 @@ class LoopStep(Step):
         space = self.space
         if self.groups > 1:
             space = (*space[:-1], self.groups, space[-1] // self.groups)
+        if self.together:
+            space = (self.together, *space)
         masked = self.masked and any(each.total is not None and each.total.over_lanes for each in members)
         pointers = len(self.inputs)
         wide = 1 if self.steep or not space else self.wide
@@ -216,8 +223,11 @@ class LoopStep(Step):
             return
         outer = self.kept if self.kept is not None else (() if not space else (len(space) - 1,))
         if head is not None:
-            outer = tuple(range(len(self.space) - 1, len(space))) if space else ()
+            outer = tuple(range(len(space) - (2 if self.groups > 1 else 1), len(space))) if space else ()
         tile = self.tile or (1, 4 if sum(each.total is not None for each in members) < 3 else 2)
+        if self.together:
+            self.inputs += [Given("low"), Given("high")]
+            self.rounds = -(-space[-1] // tile[1])
         self.kernel = Loop(
             space,
             outer,
@@ -227,6 +237,7 @@ class LoopStep(Step):
             head,
             tuple(members),
             masked,
+            self.together > 0,
             wide=wide,
             rows_first=self.rows_first,
         )

@@ -293,7 +293,7 @@ def test_an_array_that_is_overrun_is_noticed(monkeypatch: pytest.MonkeyPatch) ->
     def overrun() -> None:
         run()
         buffer = next(each for each in plan.steps[-1].buffers if not each.keeps)
-        plan.arena.memory[plan.first_block + buffer.address + buffer.nbytes] = 0
+        plan.arena.memory[plan.places.first_block + buffer.address + buffer.nbytes] = 0
 
     monkeypatch.setattr(plan, "_run_early", overrun)
     with pytest.raises(RuntimeError, match="behind the end"):
@@ -323,7 +323,7 @@ def test_the_page_shows_what_is_made() -> None:
     described = repr(step.kernel)
     for text in re.findall(r"```text\n([a-z].*)\n```", page):
         assert text in described
-    rest = next(each for each in plan.kernels if each.name == step.name).text()
+    rest = next(each for each in plan.program.kernels if each.name == step.name).text()
     blocks = re.findall(r"```llvm\n(.*?)```", page, re.DOTALL)
     assert len(blocks) == 4
     for block in blocks:

@@ -6,10 +6,13 @@ import os
 import platform
 import sys
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 
-from tinygrad_cnn.compile.native import machine, runtime
+import tinygrad_cnn as tg
+from tinygrad_cnn.compile.native import machine, program, runtime
 
 from .native_programs import RESULT, folder, in_a_process, needs_native, sums, words
 
@@ -129,6 +132,39 @@ class TestCache:
         assert machine.Binary(sums()).cached
         assert not machine.Binary(sums(2)).cached
         folder.chmod(0o700)
+
+    def test_a_plan_that_was_compiled_before_writes_no_text(
+        self, folder: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        x = tg.Tensor(np.ones((20, 5), "float32"))
+
+        def plan() -> Any:
+            f = tg.compile(lambda x: (x.exp() * 2).sum(1), executor="native")
+            np.testing.assert_allclose(f(x).numpy(), 10 * np.e, rtol=1e-6)
+            return f.plan
+
+        first, again = plan(), plan()
+        assert [first.binary.cached, again.binary.cached] == [False, True]
+        assert "texts" not in vars(again.program)
+        assert again.text == first.text
+        (code,) = [path for path in files(folder) if path.stat().st_size > 1000]
+        code.unlink()
+        assert not plan().binary.cached
+        assert plan().binary.cached
+        monkeypatch.setattr(program, "source", lambda: "another version")
+        other = plan()
+        assert other.binary.cached  # as its text is the same
+        assert "texts" in vars(other.program)
+        monkeypatch.setattr(program, "source", lambda: "")  # no file of this program can be read
+        assert plan().program.key == ""
+
+    def test_plans_that_differ_in_one_number_have_different_keys(self) -> None:
+        keys = set()
+        for number, size in ((2.0, 5), (3.0, 5), (-0.0, 5), (0.0, 5), (2.0, 6)):
+            f = tg.compile(lambda x, number=number: (x.exp() + number).sum(1), executor="native")
+            f(tg.Tensor(np.ones((20, size), "float32")))
+            keys.add(f.plan.program.key)
+        assert len(keys) == 5
 
     def test_no_home(self, monkeypatch: pytest.MonkeyPatch) -> None:
         def lost() -> Path:

@@ -29,6 +29,10 @@ from .recompute import Hold
 
 Dims = tuple[int, ...]
 
+WINDOWED = (
+    Conv, ConvTranspose, ConvWeight, MaxPool, MaxPoolScatter, MaxPoolGather, AvgPool, AvgPoolAdjoint,
+)  # fmt: skip
+"""Operations that look at windows of an image."""
 MAPS = (Unary, Binary, Where, Masked, Dropout)
 """Operations that compute each element from the elements at the same place."""
 
@@ -82,14 +86,14 @@ def kernel_dims(axes: int) -> Dims:
 
 def _wishes(node: Node) -> tuple[list[Dims], Dims] | None:
     """How an operation wants its inputs and its output stored."""
+    if not isinstance(node.op, WINDOWED):
+        return None
     image, kernel = image_dims(len(node.spec.shape)), kernel_dims(len(node.spec.shape))
     if isinstance(node.op, Conv | ConvTranspose):
         return [image, kernel], image
     if isinstance(node.op, ConvWeight):
         return [image, image], kernel
-    if isinstance(node.op, MaxPool | MaxPoolScatter | MaxPoolGather | AvgPool | AvgPoolAdjoint):
-        return [image] * len(node.inputs), image
-    return None
+    return [image] * len(node.inputs), image
 
 
 def _together(node: Node) -> list[Node]:

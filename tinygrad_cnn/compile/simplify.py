@@ -7,13 +7,14 @@ rests on is gone by itself, for a graph is what can be reached from its results.
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable, Hashable, Sequence
-from dataclasses import replace
+from dataclasses import fields, replace
 
 import numpy as np
 
 from ..graph import Node
-from ..ops.base import CONSTANT, Constant, Full
+from ..ops.base import CONSTANT, Constant, Full, Operation
 from ..ops.elementwise import Add, Cast, Detach, Div, Mul, Neg, Relu, Sub
 from ..ops.index import Index, Range
 from ..ops.linalg import MatMul
@@ -30,14 +31,23 @@ LARGEST_CONSTANT = 4096
 def merge_equal(results: Sequence[Node]) -> list[Node]:
     """Common subexpressions: two calls of the same operation on the same nodes are one. Random numbers stay two."""
     seen: dict[Hashable, Node] = {}
+    real: dict[object, list[str]] = {}
 
     def rule(node: Node) -> Node:
         if (not node.inputs and not isinstance(node.op, Full)) or isinstance(node.op, Uniform):
             return node
-        # The text tells 0.0 from -0.0, which are equal.
-        return seen.setdefault((node.op, str(node.op), node.inputs, node.spec), node)
+        op = node.op
+        if type(op) not in real:
+            real[type(op)] = _real_settings(op)
+        signs = tuple([str(getattr(op, name)) for name in real[type(op)]])
+        return seen.setdefault((op, signs, node.inputs, node.spec), node)
 
     return rewrite(results, rule)
+
+
+def _real_settings(op: Operation) -> list[str]:
+    """The settings of an operation that may be 0.0 or -0.0, which are equal, but whose text differs."""
+    return [each.name for each in fields(op) if re.search("float|Number|Operation", str(each.type))]
 
 
 def fold_constants(results: Sequence[Node]) -> list[Node]:

@@ -1,4 +1,4 @@
-"""A plan as one native function: memory, the text of all kernels, and the function that calls them.
+"""A plan as one native function: its memory, its steps in order, and how they are run.
 
 The function has **segments**, which Python calls one after the other: everything that can fail, then the change of the
 states. Operations without a kernel are done by NumPy between two segments.
@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Callable, Hashable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
-from itertools import accumulate, groupby
+from itertools import groupby
 from time import perf_counter
 from typing import Any
 
@@ -33,13 +33,12 @@ from ..plan import uninterrupted
 from ..report import count_macs_stored, work
 from ..split import NotSplitError, Part, batch_size, part_of
 from . import runtime
-from .ir import I64, PTR, Function, Type, Value, module
 from .lanes import PARTIAL, Buffer, NotLanesError, View
 from .loops import widths
 from .machine import Binary, assembly, host_features
-from .meeting import BARRIER
 from .planner import Planner
 from .products import is_dense_heavy
+from .program import AT_ONCE, TABLE, Places, Program
 from .steps import Layout, LoopStep, Step, WholeStep
 from .ways import Ways, remember
 
@@ -49,8 +48,6 @@ checked = False
 guard zone that must stay as it is, and everything is NaN before it is written."""
 PARALLEL_MACS = 1_000_000
 """A thread has at least so many multiply-adds: more than it takes to meet the others."""
-MANY_LINES = 6000
-"""Lines of text that two processes compile sooner than one, though the other has to start first."""
 GUARD = 64
 """Bytes behind each array of a plan that checks itself."""
 CHANNELS_COST = 1.25
@@ -59,10 +56,6 @@ LINES = 64 * 4
 """By so much blocks are shifted, so that they do not meet in the cache; a multiple of 16 numbers of any type."""
 FEW_BLOCKS = 4
 """Up to so many blocks large weights of dense layers stay as they are: a thread then reads, and changes, whole rows."""
-AT_ONCE = 2
-"""The number of the segment that computes everything and changes the states."""
-TABLE = 0
-"""Where the addresses of the user's arrays lie in the arena, in bytes behind the header."""
 
 
 class NativePlan:
@@ -121,7 +114,7 @@ class NativePlan:
         self.steps = sorted(self.planner.steps, key=lambda step: (step.level, _turn(step)))
         self._finish()
         self._place_memory()
-        self._write()
+        self._divide()
         self._bind()
 
     # Memory
@@ -164,9 +157,8 @@ class NativePlan:
             if node in planner.views and planner.views[node].buffer in first:
                 last[planner.views[node].buffer] = len(self.steps)
         address = TABLE + 8 * len(self.part.arguments) + 64
-        self.wrong = 8 * len(self.part.arguments)
-        self.mask = -(-address // ALIGNMENT) * ALIGNMENT
-        address = self.mask + self.blocks * self.lanes
+        wrong, mask = 8 * len(self.part.arguments), -(-address // ALIGNMENT) * ALIGNMENT
+        address = mask + self.blocks * self.lanes
         given = [*planner.states.values(), *planner.arguments.values()]
         given += [
             view.buffer for node, view in planner.views.items() if not node.inputs and not isinstance(node.op, Full)
@@ -179,9 +171,9 @@ class NativePlan:
         shared = [each for each in first if not each.per_block]
         address = -(-address // ALIGNMENT) * ALIGNMENT
         address += self._arrange(shared, first, last, address)
-        self.scratch = -(-address // 4096) * 4096
-        self.scratch_bytes = -(-max([step.scratch for step in self.steps], default=0) // 4096) * 4096 + 64 * 5
-        address = self.scratch + self.threads * self.scratch_bytes
+        scratch = -(-address // 4096) * 4096
+        scratch_bytes = -(-max([step.scratch for step in self.steps], default=0) // 4096) * 4096 + 64 * 5
+        address = scratch + self.threads * scratch_bytes
         own = [each for each in first if each.per_block and not each.keeps]
         layout.block_bytes = self._arrange(own, first, last, 0)
         margins: dict[Any, list[tuple[int, int]]] = {}  # by size: where, and until when in use
@@ -197,8 +189,11 @@ class NativePlan:
                 buffer.address = pool[free][0]
                 pool[free] = (buffer.address, last[buffer])
         layout.block_bytes = -(-layout.block_bytes // 4096) * 4096 + LINES
-        self.first_block = -(-address // 4096) * 4096
-        self.nbytes = self.first_block + self.blocks * layout.block_bytes
+        first_block = -(-address // 4096) * 4096
+        self.nbytes = first_block + self.blocks * layout.block_bytes
+        self.places = Places(
+            self.lanes, self.blocks, wrong, mask, scratch, scratch_bytes, first_block, layout.block_bytes
+        )
         self.last_level = last_level
         for step in self.steps:  # sums over blocks know now how far these lie apart
             step.finish(layout)
@@ -216,15 +211,8 @@ class NativePlan:
 
     # Text
 
-    def _write(self) -> None:
-        functions: dict[Hashable, Function] = {}
-        for step in self.steps:
-            if step.kernel is not None:
-                key = (type(step.kernel).__name__, step.kernel.key)
-                if key not in functions:
-                    functions[key] = step.kernel.write(f"kernel{len(functions)}")
-                step.name = functions[key].name
-        self.kernels = list(functions.values())
+    def _divide(self) -> None:
+        """Divide the steps into segments."""
         self.calls: list[tuple[int, list[Step]]] = []
         """Each segment, and what NumPy does after it."""
         self.commit_segment = -1
@@ -244,16 +232,16 @@ class NativePlan:
                 segments.append([])
         self.calls.append((len(segments) - 1, []))
         self.at_once = not self.checked and self.commit_segment == 1 == len(segments) - 1 and not self._shows_states()
-        self.texts = self._modules(segments, self.at_once)
+        self.program = Program(segments, self.places, self.width, self.at_once)
 
     @property
     def text(self) -> str:
         """The whole text, in LLVM's language."""
-        return "\n".join(self.texts)
+        return "\n".join(self.program.texts)
 
     def assembly(self) -> str:
         """The whole text as instructions of the processor."""
-        return assembly(self.texts, self.cpu)
+        return assembly(self.program.texts, self.cpu)
 
     def _shows_states(self) -> bool:
         """Whether something that is returned lies where a state is kept."""
@@ -262,46 +250,13 @@ class NativePlan:
         kept = {id(buffer) for buffer in self.planner.states.values()}
         return any(node in self.planner.views and id(self.planner.views[node].buffer) in kept for node in results)
 
-    def _modules(self, segments: Sequence[Sequence[Sequence[Step]]], at_once: bool = False) -> list[str]:
-        """The text of modules, with a function ``step`` that runs a segment: its levels one after the other.
-
-        With ``at_once`` there is one segment more, :data:`AT_ONCE`: the first two, if no label is wrong.
-
-        Many kernels are two modules, so that two processes can compile them.
-        """
-        main = Function("step", [PTR, I64, I64], exported=True)
-        arena, thread, segment = main.arguments
-        written: list[Function] = []
-        for number, levels in enumerate(segments):
-            inner = Function(f"segment{number}", [PTR, I64])
-            self._segment(inner, [steps for steps in levels if steps])
-            written.append(inner)
-            chosen = main.value(f"icmp eq {segment}, {number}", Type("i1"))
-            main.when(chosen, lambda inner=inner: main.run(inner.name, arena, thread))  # type: ignore[misc]
-
-        def both() -> None:
-            main.run(written[0].name, arena, thread)
-            main.line(f"call void @barrier({arena})")
-            wrong = main.load(main.at(arena, runtime.HEADER + self.wrong, "i8"), 0, Type("i32"))
-            right = main.value(f"icmp eq {wrong}, 0", Type("i1"))
-            main.when(right, lambda: main.run(written[1].name, arena, thread))
-
-        if at_once:
-            main.when(main.value(f"icmp eq {segment}, {AT_ONCE}", Type("i1")), both)
-        sizes = list(accumulate([len(each.lines) for each in self.kernels], initial=0))
-        half = next((n for n, size in enumerate(sizes) if 2 * size >= sizes[-1]), 0) if sizes[-1] > MANY_LINES else 0
-        apart, near = self.kernels[:half], self.kernels[half:]
-        for kernel in self.kernels:
-            kernel.exported = kernel in apart
-        texts = [module([*near, *written, main], self.width, BARRIER, apart)]
-        return [*texts, module(apart, self.width)] if apart else texts
-
     def profile(self, repeats: int) -> list[float | None]:
         """The best time of each step, in seconds, on one thread; ``None`` for those that change states.
 
         They run on whatever numbers the memory holds.
         """
-        binary = Binary(*self._modules([[[step]] if step.kernel is not None else [] for step in self.steps]))
+        alone = [[[step]] if step.kernel is not None else [] for step in self.steps]
+        binary = Binary(*self.program.modules(alone))
         call = runtime.prepare(binary.address("step"), self.arena, 1)
         times: list[float | None] = []
         for number, step in enumerate(self.steps):
@@ -335,79 +290,16 @@ class NativePlan:
         remember({name: transformed[name] < direct[name] for name in direct})
         return {name: (direct[name], transformed[name]) for name in direct}
 
-    def _segment(self, f: Function, levels: Sequence[Sequence[Step]]) -> None:
-        arena, thread = f.arguments
-        threads = f.value(f"call i64 @threads({arena})", I64)
-        base = f.at(arena, runtime.HEADER, "i8")
-        first = f.value(f"icmp eq {thread}, 0", Type("i1"))
-
-        def share(count: int) -> tuple[Value, Value]:
-            low = f.value(f"udiv i64 {f.value(f'mul {thread}, {count}', I64).text}, {threads.text}", I64)
-            after = f.value(f"add {thread}, 1", I64)
-            return low, f.value(f"udiv i64 {f.value(f'mul {after}, {count}', I64).text}, {threads.text}", I64)
-
-        for number, steps in enumerate(levels):
-            if number:
-                f.line(f"call void @barrier({arena})")
-            whole = [step for step in steps if step.place != "block"]
-            single = [step for step in whole if step.place == "one"]
-            if single:
-
-                def alone(single: Sequence[Step] = single) -> None:
-                    for step in single:
-                        self._call(f, step, base, thread, None, None)
-
-                f.when(first, alone)
-            for step in whole:
-                if step.place == "share":
-                    self._call(f, step, base, thread, None, share(step.rounds))
-            per_block = [step for step in steps if step.place == "block"]
-            if per_block:
-
-                def block(index: Any, _: Any, per_block: list[Step] = per_block) -> None:
-                    for step in per_block:
-                        self._call(f, step, base, thread, index, None)
-
-                f.loop(*share(self.blocks), 1, block)
-
-    def _call(
-        self, f: Function, step: Step, base: Value, thread: Value, block: Any, share: tuple[Value, Value] | None
-    ) -> None:
-        inputs: list[Value] = []
-        for each in step.inputs:
-            if isinstance(each, Buffer):
-                if each.per_block and block is not None:
-                    start = f.mul(block, self.layout.block_bytes)
-                    inputs.append(f.at(base, f.add(start, self.first_block + each.address), "i8"))
-                else:
-                    inputs.append(f.at(base, each.address + (self.first_block if each.per_block else 0), "i8"))
-            elif each.kind == "scratch":
-                inputs.append(f.at(base, f.add(f.mul(thread, self.scratch_bytes), self.scratch), "i8"))
-            elif each.kind == "mask":
-                inputs.append(f.at(base, f.add(f.mul(block, self.lanes), self.mask), "i8"))
-            elif each.kind == "argument":
-                inputs.append(f.load(f.at(base, TABLE + 8 * each.number, "i8"), 0, PTR))
-            elif each.kind == "wrong":
-                inputs.append(f.at(base, self.wrong, "i8"))
-            elif each.kind == "block":
-                inputs.append(block if isinstance(block, Value) else Value(str(block), I64))
-            elif each.kind == "step":
-                inputs.append(Value(str(self.layout.block_bytes // each.number), I64))
-            else:
-                assert share is not None
-                inputs.append(share[each.kind == "high"])
-        f.run(step.name, *inputs)
-
     # Running
 
     def _bind(self) -> None:
-        self.binary = Binary(*self.texts, cpu=self.cpu)
+        self.binary = Binary.remembered(self.program.key, lambda: self.program.texts, self.cpu)
         self.arena = runtime.Arena(self.nbytes)
         memory = self.arena.memory
         self._call_segment = runtime.prepare(self.binary.address("step"), self.arena, self.threads)
         self._table = memory[TABLE : TABLE + 8 * len(self.part.arguments)].view(np.uint64)
-        self._wrong = memory[self.wrong : self.wrong + 4].view(np.int32)
-        mask = memory[self.mask : self.mask + self.blocks * self.lanes]
+        self._wrong = memory[self.places.wrong : self.places.wrong + 4].view(np.int32)
+        mask = memory[self.places.mask :][: self.blocks * self.lanes]
         mask[: self.total] = 1
         self._arrays: dict[Node, np.ndarray] = {}
         self._readers: dict[int, Callable[[], np.ndarray]] = {}
@@ -437,7 +329,7 @@ class NativePlan:
         if not view.buffer.per_block:
             flat = self.arena.memory[view.buffer.address :][: view.buffer.nbytes].view(view.buffer.dtype)
             return as_strided(flat[view.offset :], view.shape, tuple([stride * size for stride in view.strides]))
-        start = self.first_block + view.buffer.address
+        start = self.places.first_block + view.buffer.address
         rest = self.arena.memory[start:]
         rest = rest[: len(rest) // size * size].view(view.buffer.dtype)
         lanes = self.lanes if view.lanes else 1
@@ -524,7 +416,9 @@ class NativePlan:
             if buffer.keeps:
                 continue
             for block in range(self.blocks if buffer.per_block else 1):
-                start = buffer.address + (self.first_block + block * self.layout.block_bytes if buffer.per_block else 0)
+                start = buffer.address + (
+                    self.places.first_block + block * self.layout.block_bytes if buffer.per_block else 0
+                )
                 self.arena.memory[start : start + buffer.nbytes + GUARD] = 0xFF
                 guards.append(self.arena.memory[start + buffer.nbytes : start + buffer.nbytes + GUARD])
         return guards

@@ -6,9 +6,10 @@ only chooses instructions and registers, so a loop is written the way the proces
 
 from __future__ import annotations
 
+import functools
 import struct
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
@@ -22,14 +23,17 @@ SCALARS: dict[np.dtype, str] = {
 """The type of a single number, by NumPy's."""
 
 
-@dataclass(frozen=True)
-class Type:
+# Tens of thousands of these are made for a network, and a tuple is made in a third of a dataclass's time.
+
+
+class Type(NamedTuple):
     """The type of a value: one number, or several side by side."""
 
     scalar: str
     """LLVM's word for one number: ``float``, ``double``, ``i64``, ``i32``, ``i1``, ``ptr``."""
     lanes: int = 1
 
+    @functools.cache  # noqa: B019 - there are few types
     def __str__(self) -> str:
         return self.scalar if self.lanes == 1 else f"<{self.lanes} x {self.scalar}>"
 
@@ -49,8 +53,7 @@ class Type:
         return Type(scalar, self.lanes)
 
 
-@dataclass(frozen=True)
-class Value:
+class Value(NamedTuple):
     """Something computed: its name in the text, or a constant."""
 
     text: str
@@ -133,10 +136,9 @@ class Function:
 
     def call(self, name: str, kind: Type, *inputs: Value, flags: str = "") -> Value:
         """A call of one of LLVM's own functions, such as ``llvm.sqrt``, whose name gets the type's suffix."""
-        full = f"{name}.{kind.suffix}"
-        self.needs.add(f"declare {kind} @{full}({', '.join(str(each.type) for each in inputs)})")
-        words = f"call {flags} {kind}" if flags else f"call {kind}"
-        return self.value(f"{words} @{full}({', '.join(map(str, inputs))})", kind)
+        declaration, words = _called(name, kind, tuple([each.type for each in inputs]), flags)
+        self.needs.add(declaration)
+        return self.value(f"{words}({', '.join([f'{each.type} {each.text}' for each in inputs])})", kind)
 
     def reduce(self, name: str, vector: Value, start: float | None = None, flags: str = "") -> Value:
         """All lanes of a vector as one number: ``name`` is ``fadd``, ``fmax``, ..."""
@@ -317,6 +319,14 @@ class Function:
 
 SIZES = {"float": 4, "double": 8, "i64": 8, "i32": 4, "i8": 1, "i1": 1, "ptr": 8}
 """Bytes of one number in memory."""
+
+
+@functools.cache
+def _called(name: str, kind: Type, inputs: tuple[Type, ...], flags: str) -> tuple[str, str]:
+    """The declaration of one of LLVM's own functions, and the beginning of a call."""
+    full = f"{name}.{kind.suffix}"
+    words = f"call {flags} {kind}" if flags else f"call {kind}"
+    return f"declare {kind} @{full}({', '.join(map(str, inputs))})", f"{words} @{full}"
 
 
 def _word(number: Int) -> str:

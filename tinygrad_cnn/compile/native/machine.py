@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import functools
 import hashlib
 import importlib
@@ -13,7 +14,7 @@ import sys
 import tempfile
 import time
 import weakref
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -92,29 +93,73 @@ class Binary:
 
     def __init__(self, *texts: str, cpu: str | None = None, features: str | None = None) -> None:
         begin = time.perf_counter()
+        self._open(cpu, features)
+        self._add(self._codes(texts, [self._file(text) for text in texts]))
+        self.seconds = time.perf_counter() - begin
+        """How long all this took."""
+
+    @classmethod
+    def remembered(cls, key: str, write: Callable[[], Sequence[str]], cpu: str | None = None) -> Binary:
+        """The same, but where everything is on disk, the text is not written.
+
+        Args:
+            key: what the text depends on; nothing, where this is not known.
+            write: gives the modules.
+            cpu: LLVM's name of the processor.
+        """
+        begin = time.perf_counter()
+        self = cls.__new__(cls)
+        self._open(cpu, None)
+        index = self._file("files of", key) if key else None
+        names, *paths = (read_file(index) or b"").decode().split("\n")
+        codes = [read_file(index.parent / path) for path in paths] if index is not None else []
+        if codes and None not in codes:
+            self.cached, self._names = True, set(names.split())
+        else:
+            texts = write()
+            files = [self._file(text) for text in texts]
+            codes = list(self._codes(texts, files))
+            if None not in files:
+                known = [" ".join(sorted(self._names)), *[file.name for file in files if file is not None]]
+                write_file(index, "\n".join(known).encode())
+        self._add([code for code in codes if code is not None])
+        self.seconds = time.perf_counter() - begin
+        return self
+
+    def _open(self, cpu: str | None, features: str | None) -> None:
         llvm = _llvm()
-        machine, cpu, features = _target_machine(cpu, features)
-        self._engine = llvm.create_mcjit_compiler(llvm.parse_assembly("", llvm.create_context()), machine)
+        self._machine, self._cpu, self._features = _target_machine(cpu, features)
+        self._engine = llvm.create_mcjit_compiler(llvm.parse_assembly("", llvm.create_context()), self._machine)
         # Python takes cycles apart in any order; the engine must go before what it is made of.
         self._end = weakref.finalize(self, self._engine.close)
         self._end.atexit = False  # a thread that nobody waits for may still be inside
+
+    def _file(self, *about: str) -> Path | None:
+        llvm = _llvm()
         versions = (llvm.llvm_version_info, importlib.import_module("llvmlite").__version__, OPTIMISATION)
-        paths = [_file(text, cpu, features, machine.triple, *versions) for text in texts]
+        return _file(*about, self._cpu, self._features, self._machine.triple, *versions)
+
+    def _codes(self, texts: Sequence[str], paths: Sequence[Path | None]) -> list[bytes]:
+        """The code of each module, from disk or made now."""
         found = [read_file(path) for path in paths]
         missing = [number for number, code in enumerate(found) if code is None]
         self.cached = not missing
         """Whether all code was found on disk."""
         exports = r"^define (?!internal |private )[^@\n]*@([\w.]+)\("
         self._names = {name for text in texts for name in re.findall(exports, text, re.MULTILINE)}
-        made = _compile_all(llvm, [texts[number] for number in missing], self._names, machine, cpu, features)
-        for number, new in zip(missing, made, strict=True):
-            found[number] = new
-            write_file(paths[number], new)
-        for code in found:
-            self._engine.add_object_file(llvm.ObjectFileRef.from_data(code))
+        new = [texts[number] for number in missing]
+        made = _compile_all(_llvm(), new, self._names, self._machine, self._cpu, self._features)
+        for number, code in zip(missing, made, strict=True):
+            found[number] = code
+            write_file(paths[number], code)
+        if missing:
+            _give_memory_back()
+        return [code for code in found if code is not None]
+
+    def _add(self, codes: Sequence[bytes]) -> None:
+        for code in codes:
+            self._engine.add_object_file(_llvm().ObjectFileRef.from_data(code))
         self._engine.finalize_object()
-        self.seconds = time.perf_counter() - begin
-        """How long all this took."""
 
     def address(self, name: str) -> int:
         """Where an exported function begins."""
@@ -170,6 +215,13 @@ def _compile_all(llvm: Any, texts: Sequence[str], own: set[str], machine: Any, c
             code = code if each.wait() == 0 else b""
         made.append(code or _compile(llvm, text, own, machine))  # here, where it says what is wrong
     return made
+
+
+def _give_memory_back() -> None:
+    """Return to the system what LLVM has used, before the plan's own memory is filled; where the C library can."""
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None) if sys.platform == "linux" else None
+    if trim is not None:
+        trim(0)
 
 
 def _compile(llvm: Any, text: str, own: set[str], machine: Any) -> bytes:

@@ -69,7 +69,7 @@ def test_steps(net: str, dtype: str, batch: int) -> None:
 @pytest.mark.parametrize(("batch", "turned"), [(17, False), (64, False), (70, True)])
 def test_large_dense_layers(batch: int, turned: bool, dtype: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Each thread computes some channels of all examples. Few examples: a channel's weights lie side by side."""
-    monkeypatch.setattr(executor, "_lanes", lambda *_: 16)
+    monkeypatch.setattr(executor, "lanes_of", lambda *_: 16)
     eager, compiled = Task("wide", dtype=dtype, batch=batch), Task("wide", dtype=dtype, batch=batch)
     step = native(compiled.step)
     for _ in range(5):
@@ -134,7 +134,7 @@ class Choosing(nn.Module):
 @pytest.mark.parametrize("lanes", [1, 16], ids="{} lanes".format)
 def test_gradients_are_those_of_the_same_choices_in_float64(lanes: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """Rounding may turn a choice, and so a gradient; what is computed for that choice must be right to 5e-5."""
-    monkeypatch.setattr(executor, "_lanes", lambda *_: lanes)
+    monkeypatch.setattr(executor, "lanes_of", lambda *_: lanes)
     tg.seed(1)
     model, exact = Choosing(), Choosing().to("float64")
     exact.load_state_dict({name: value.numpy().astype("float64") for name, value in model.state_dict().items()})
@@ -160,7 +160,7 @@ def test_gradients_are_those_of_the_same_choices_in_float64(lanes: int, monkeypa
 @pytest.mark.parametrize("lanes", [1, 16], ids="{} lanes".format)
 @pytest.mark.parametrize("net", ["convolutional", "residual", "autoencoder", "wide"])
 def test_one_thread_and_two_give_the_same_bits(net: str, lanes: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(executor, "_lanes", lambda *_: lanes)
+    monkeypatch.setattr(executor, "lanes_of", lambda *_: lanes)
     numbers = []
     for threads in (1, 2, 2):
         monkeypatch.setattr(executor.os, "cpu_count", lambda threads=threads: threads)
@@ -349,7 +349,7 @@ def test_the_text_and_the_drawing(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize("batch", [32, 2])
 def test_tuning_takes_what_was_measured(batch: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TINYGRAD_CNN_CACHE", str(tmp_path))
-    monkeypatch.setattr(executor, "_lanes", lambda *_: 16 if batch > 8 else 1)
+    monkeypatch.setattr(executor, "lanes_of", lambda *_: 16 if batch > 8 else 1)
     model = nn.Conv2d(16, 16, 3, padding=1)
     step = native(lambda x: tg.grad((model(x) ** 2).sum(), [x, *model.parameters()]))
     x = tg.Tensor(np.random.default_rng(0).standard_normal((batch, 16, 16, 16)).astype("float32"))
@@ -366,7 +366,7 @@ def test_tuning_takes_what_was_measured(batch: int, tmp_path: Path, monkeypatch:
     found = step.tune(repeats=1)
     name = f"convolution, 16x16, 16 to 16 channels, {16 if batch > 8 else 1} lanes"
     assert name in found
-    assert all(direct < transformed for direct, transformed in found.values())
+    assert all(direct < transformed for name, (direct, transformed) in found.items() if name != "layout")
     after = step(x)
     assert not {each.way for each in step.plan.steps} & {"weights", "winograd", "winogradgradient"}
     for one, other in zip(after, expected, strict=True):
@@ -385,9 +385,32 @@ def test_tuning_measures(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
     x = tg.Tensor(np.random.default_rng(0).standard_normal((20, 8, 6, 6)).astype("float32"))
     expected = step(x, labels)
     found = step.tune(repeats=2)
-    assert len(found) == 1
+    assert list(found) == ["convolution, 6x6, 16 to 24 channels, 16 lanes", "layout"]
     assert all(seconds > 0 for times in found.values() for seconds in times)
     np.testing.assert_allclose(step(x, labels).item(), expected.item(), rtol=1e-5)
+
+
+@pytest.mark.parametrize("quicker", [1, 16])
+def test_tuning_takes_the_quicker_layout(quicker: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """For this function and this batch; others stay with the estimate."""
+    monkeypatch.setenv("TINYGRAD_CNN_CACHE", str(tmp_path))
+    monkeypatch.setattr(executor.os, "cpu_count", lambda: 2)
+    monkeypatch.setattr(NativePlan, "time", lambda plan, _: 1.0 if plan.lanes == quicker else 2.0)
+    model = nn.Conv2d(3, 16, 3)
+    step, other = native(lambda x: model(x).relu()), native(lambda x: model(x).tanh())
+    few, many = [tg.Tensor(np.ones((batch, 3, 8, 8), "float32")) for batch in (2, 64)]
+
+    def lanes(f: Any, x: tg.Tensor) -> int:
+        np.testing.assert_allclose(f(x).numpy(), f.function(x).numpy(), rtol=1e-5, atol=1e-6)
+        return f.plan.lanes  # type: ignore[no-any-return]
+
+    assert [lanes(f, x) for f in (step, other) for x in (few, many)] == [1, 16, 1, 16]
+    step(few)
+    step.tune()
+    step(many)
+    assert step.tune()["layout"] == ((2.0, 1.0) if quicker == 1 else (1.0, 2.0))
+    assert [lanes(f, x) for f in (step, other) for x in (few, many)] == [quicker, quicker, 1, 16]
+    assert lanes(native(lambda x: model(x).relu()), few) == quicker  # the same graph, in another function
 
 
 def test_measured_choices_survive_a_damaged_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

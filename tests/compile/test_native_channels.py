@@ -29,7 +29,7 @@ def _watched(device_name: str, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def lanes(monkeypatch: pytest.MonkeyPatch, count: int) -> None:
-    monkeypatch.setattr(executor, "_lanes", lambda *_: count)
+    monkeypatch.setattr(executor, "lanes_of", lambda *_: count)
 
 
 def with_gradients(module: nn.Module) -> Callable[[tg.Tensor], tuple[tg.Tensor, ...]]:

@@ -22,7 +22,7 @@ TOLERANCE = 2e-5
 
 @pytest.fixture(autouse=True)
 def _examples_in_lanes(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(executor, "_lanes", lambda graph, total, width: 16 if total > 8 else 8)
+    monkeypatch.setattr(executor, "lanes_of", lambda _traced, _graph, total, _width: 16 if total > 8 else 8)
 
 
 @pytest.fixture(autouse=True)

@@ -156,12 +156,15 @@ class Compiled:
         return stages(self.graph)
 
     def tune(self, repeats: int = 10) -> dict[str, tuple[float, float]]:
-        """Measure both ways of computing each convolution that has two, and compile anew with the quicker ones.
+        """Measure what native code can do in two ways, and compile anew with the quicker ones.
 
-        What is found is kept on disk, for every function of this user on this kind of processor. It concerns native
-        code, and kernels of 3x3: with Winograd's transforms or without. Without it an estimate decides.
+        These are convolutions with kernels of 3x3, with Winograd's transforms or without; and the layout: examples
+        side by side in vectors, or the channels of each. What is found is kept on disk: for convolutions it holds for
+        every function of this user on this kind of processor, the layout for this function and this size of the batch.
+        Without it an estimate decides.
 
-        Returns for each choice the seconds without and with the transforms.
+        Returns for each convolution the seconds without and with the transforms, in each layout; and under
+        ``"layout"`` the seconds of the whole function with examples in lanes, and with channels side by side.
 
         Raises :class:`ArgumentError` for a function that does not run as native code.
         """

@@ -43,11 +43,11 @@ def optimise(graph: Graph, watch: Callable[[str, Graph], None] | None = None, tu
 def stages(graph: Graph) -> dict[str, Graph]:
     """The graph, and after each pass that changed it, fusion included."""
     found = {"as written": graph}
-    last = _text(graph)
+    last = text_of(graph)
 
     def watch(name: str, after: Graph) -> None:
         nonlocal last
-        text = _text(after)
+        text = text_of(after)
         if text != last:
             found[name if name not in found else f"{name}, again"] = after
             last = text
@@ -56,7 +56,7 @@ def stages(graph: Graph) -> dict[str, Graph]:
     return found
 
 
-def _text(graph: Graph) -> list[tuple[str, ...]]:
+def text_of(graph: Graph) -> list[tuple[str, ...]]:
     """What a graph computes: each node's operation, shape and inputs."""
     number = {node: str(position) for position, node in enumerate(graph.nodes)}
     return [(str(node.op), repr(node.spec), *[number[each] for each in node.inputs]) for node in number]

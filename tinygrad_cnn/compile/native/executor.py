@@ -30,17 +30,16 @@ from ..memory import Life, place
 from ..numpy.executor import with_copies
 from ..passes import optimise
 from ..plan import uninterrupted
-from ..report import count_macs_stored, work
+from ..report import work
 from ..split import NotSplitError, Part, batch_size, part_of
 from . import runtime
 from .lanes import PARTIAL, Buffer, NotLanesError, View
-from .loops import widths
 from .machine import Binary, assembly, host_features
 from .planner import Planner
 from .products import is_dense_heavy
 from .program import AT_ONCE, TABLE, Places, Program
 from .steps import Layout, LoopStep, Step, WholeStep
-from .ways import Ways, remember
+from .ways import LAYOUTS, Ways, lanes_of, name_of_layout, remember
 
 ALIGNMENT = 64
 checked = False
@@ -50,8 +49,6 @@ PARALLEL_MACS = 1_000_000
 """A thread has at least so many multiply-adds: more than it takes to meet the others."""
 GUARD = 64
 """Bytes behind each array of a plan that checks itself."""
-CHANNELS_COST = 1.25
-"""How much longer one example takes where its channels lie side by side, and fill the vectors, than in lanes."""
 LINES = 64 * 4
 """By so much blocks are shifted, so that they do not meet in the cache; a multiple of 16 numbers of any type."""
 FEW_BLOCKS = 4
@@ -90,7 +87,7 @@ class NativePlan:
         if not self.total:
             raise NotLanesError("no argument has a batch")
         width = self.width // 32
-        self.lanes = lanes or _lanes(self.graph, self.total, width)
+        self.lanes = lanes or lanes_of(traced, self.graph, self.total, width)
         few = 1 < self.lanes < self.total <= FEW_BLOCKS * self.lanes
         if few and any(map(is_dense_heavy, dense_weights(traced))):
             self.graph = optimise(traced, turn_dense=False)
@@ -271,14 +268,24 @@ class NativePlan:
         return times
 
     def tune(self, repeats: int) -> dict[str, tuple[float, float]]:
-        """Measure both ways of each convolution that has two, and remember the quicker ones for plans from now on.
+        """Measure what there are two ways of, and remember the quicker ones for plans from now on.
 
-        Returns for each choice the seconds without and with Winograd's transforms.
+        Returns for each convolution the seconds without and with Winograd's transforms, for examples in lanes and for
+        channels side by side; then under ``"layout"`` the seconds of a step in lanes, and by channels.
         """
+        found: dict[str, tuple[float, float]] = {}
+        for lanes in LAYOUTS:
+            found |= self._tune_convolutions(lanes, repeats)
+        remember({name: transformed < direct for name, (direct, transformed) in found.items()})
+        in_lanes, by_channels = [NativePlan(self.traced, None, self.cpu, lanes).time(repeats) for lanes in LAYOUTS]
+        remember({name_of_layout(self.traced): by_channels < in_lanes})
+        return {**found, "layout": (in_lanes, by_channels)}
+
+    def _tune_convolutions(self, lanes: int, repeats: int) -> dict[str, tuple[float, float]]:
         times: list[dict[str, float]] = []
         for winograd in (False, True):
-            plan = NativePlan(self.traced, 1, self.cpu, self.lanes, winograd=winograd)
-            plan.load([np.zeros(each.spec.shape, each.spec.dtype) for each in self.traced.arguments])
+            plan = NativePlan(self.traced, 1, self.cpu, lanes, winograd=winograd)
+            plan._load_zeros()
             seconds = dict(zip(plan.steps, plan.profile(repeats), strict=True))
             times.append(
                 {
@@ -287,8 +294,20 @@ class NativePlan:
                 }
             )
         direct, transformed = times
-        remember({name: transformed[name] < direct[name] for name in direct})
         return {name: (direct[name], transformed[name]) for name in direct}
+
+    def time(self, repeats: int) -> float:
+        """The best time of a run on zeros, in seconds; the states stay as they are."""
+        self._load_zeros()
+        best = math.inf
+        for _ in range(repeats + 1):
+            start = perf_counter()
+            self.compute()
+            best = min(best, perf_counter() - start)
+        return best
+
+    def _load_zeros(self) -> None:
+        self.load([np.zeros(each.spec.shape, each.spec.dtype) for each in self.traced.arguments])
 
     # Running
 
@@ -506,23 +525,6 @@ class NativePlan:
                 np.copyto(state, value)
 
         return [copy]
-
-
-def _lanes(graph: Graph, total: int, width: int) -> int:
-    """How many examples lie side by side, or 1 where the channels of one do: whatever should take less time.
-
-    The slowest thread has some blocks of 16 examples, the last of which may be almost empty; or some single examples,
-    for which more vectors are computed where the number of channels does not fill them.
-    """
-    threads = os.cpu_count() or 1
-    sizes = sorted([(count_macs_stored(node), node.spec.shape[-1]) for node in graph.nodes if node.spec.shape])
-    if not any(macs for macs, _ in sizes):
-        sizes = [(size, size) for _, size in sizes[-1:]]
-    vectors = sum(macs * sum((stop - start) // part for start, stop, part in widths(size, width)) / max(size, 1)
-                  for macs, size in sizes)  # fmt: skip
-    each = CHANNELS_COST * vectors * width / max(sum(macs for macs, _ in sizes), 1)
-    in_lanes = 16 * math.ceil(math.ceil(total / 16) / threads)
-    return 1 if each * math.ceil(total / threads) < in_lanes else 16
 
 
 @contextmanager

@@ -5,12 +5,26 @@ What was measured is remembered on disk, beside the finished code.
 
 from __future__ import annotations
 
+import hashlib
 import json
+import math
+import os
 from collections.abc import Sequence
 from pathlib import Path
 
+from ..graph import Graph
+from ..passes import text_of
+from ..report import count_macs_stored
+from .loops import widths
 from .machine import cache_folder, processor, read_file, write_file
 from .steps import Step
+
+LAYOUTS = (16, 1)
+"""How many examples lie side by side: many, or one with its channels."""
+LAYOUT = "layout of"
+"""What the names of choices between these begin with."""
+CHANNELS_COST = 1.25
+"""How much longer one example takes where its channels lie side by side, and fill the vectors, than in lanes."""
 
 
 class Ways:
@@ -40,6 +54,43 @@ class Ways:
         if self.asked:
             self.steps.setdefault(self.asked, []).append(list(steps))
         self.asked = ""
+
+
+def lanes_of(traced: Graph, graph: Graph, total: int, width: int) -> int:
+    """How many examples lie side by side in vectors of so many numbers, or 1 where the channels of one do.
+
+    Args:
+        traced: the graph as its function described it, for what was measured.
+        graph: the graph that runs, for an estimate.
+        total: how many examples there are.
+        width: how many numbers a vector has.
+    """
+    known = measured()
+    name = name_of_layout(traced) if any(each.startswith(LAYOUT) for each in known) else ""
+    return LAYOUTS[known.get(name, _channels_are_quicker(graph, total, width))]
+
+
+def name_of_layout(traced: Graph) -> str:
+    """The name of the choice between examples in lanes and channels side by side."""
+    about = repr((text_of(traced), os.cpu_count()))
+    return f"{LAYOUT} {hashlib.sha256(about.encode()).hexdigest()}"
+
+
+def _channels_are_quicker(graph: Graph, total: int, width: int) -> bool:
+    """An estimate.
+
+    The slowest thread has some blocks of 16 examples, the last of which may be almost empty; or some single examples,
+    for which more vectors are computed where the number of channels does not fill them.
+    """
+    threads = os.cpu_count() or 1
+    sizes = sorted([(count_macs_stored(node), node.spec.shape[-1]) for node in graph.nodes if node.spec.shape])
+    if not any(macs for macs, _ in sizes):
+        sizes = [(size, size) for _, size in sizes[-1:]]
+    vectors = sum(macs * sum((stop - start) // part for start, stop, part in widths(size, width)) / max(size, 1)
+                  for macs, size in sizes)  # fmt: skip
+    each = CHANNELS_COST * vectors * width / max(sum(macs for macs, _ in sizes), 1)
+    in_lanes = 16 * math.ceil(math.ceil(total / 16) / threads)
+    return bool(each * math.ceil(total / threads) < in_lanes)
 
 
 def _file() -> Path | None:

@@ -312,7 +312,9 @@ class NativePlan:
     # Running
 
     def _bind(self) -> None:
-        self.binary = Binary.remembered(self.program.key, lambda: self.program.texts, self.cpu)
+        self.binary = Binary.remembered(
+            self.program.key, lambda: self.program.texts, self.cpu, self.program.large
+        )
         self.arena = runtime.Arena(self.nbytes)
         memory = self.arena.memory
         self._call_segment = runtime.prepare(self.binary.address("step"), self.arena, self.threads)

@@ -99,13 +99,16 @@ class Binary:
         """How long all this took."""
 
     @classmethod
-    def remembered(cls, key: str, write: Callable[[], Sequence[str]], cpu: str | None = None) -> Binary:
+    def remembered(
+        cls, key: str, write: Callable[[], Sequence[str]], cpu: str | None = None, large: bool = False
+    ) -> Binary:
         """The same, but where everything is on disk, the text is not written.
 
         Args:
             key: what the text depends on; nothing, where this is not known.
             write: gives the modules.
             cpu: LLVM's name of the processor.
+            large: whether there will be two modules: then the other process starts while the text is written.
         """
         begin = time.perf_counter()
         self = cls.__new__(cls)
@@ -116,9 +119,14 @@ class Binary:
         if codes and None not in codes:
             self.cached, self._names = True, set(names.split())
         else:
-            texts = write()
-            files = [self._file(text) for text in texts]
-            codes = list(self._codes(texts, files))
+            helper = _Helper(self._cpu, self._features) if large else None
+            try:
+                texts = write()
+                files = [self._file(text) for text in texts]
+                codes = list(self._codes(texts, files, helper))
+            finally:
+                if helper is not None:
+                    helper.leave()
             if None not in files:
                 known = [" ".join(sorted(self._names)), *[file.name for file in files if file is not None]]
                 write_file(index, "\n".join(known).encode())
@@ -139,7 +147,9 @@ class Binary:
         versions = (llvm.llvm_version_info, importlib.import_module("llvmlite").__version__, OPTIMISATION)
         return _file(*about, self._cpu, self._features, self._machine.triple, *versions)
 
-    def _codes(self, texts: Sequence[str], paths: Sequence[Path | None]) -> list[bytes]:
+    def _codes(
+        self, texts: Sequence[str], paths: Sequence[Path | None], helper: _Helper | None = None
+    ) -> list[bytes]:
         """The code of each module, from disk or made now."""
         found = [read_file(path) for path in paths]
         missing = [number for number, code in enumerate(found) if code is None]
@@ -148,7 +158,7 @@ class Binary:
         exports = r"^define (?!internal |private )[^@\n]*@([\w.]+)\("
         self._names = {name for text in texts for name in re.findall(exports, text, re.MULTILINE)}
         new = [texts[number] for number in missing]
-        made = _compile_all(_llvm(), new, self._names, self._machine, self._cpu, self._features)
+        made = _compile_all(new, self._names, self._machine, self._cpu, self._features, helper)
         for number, code in zip(missing, made, strict=True):
             found[number] = code
             write_file(paths[number], code)
@@ -189,31 +199,50 @@ machine = target.create_target_machine(cpu=cpu, features=features, opt=int(optim
 module = llvm.parse_assembly(sys.stdin.read(), llvm.create_context())
 sys.stdout.buffer.write(machine.emit_object(module))
 """
-"""What another process does: llvmlite lets only one thread of a process compile."""
+"""What the other process does."""
 
 
-def _compile_all(llvm: Any, texts: Sequence[str], own: set[str], machine: Any, cpu: str, features: str) -> list[bytes]:
-    """The code of each text. All but the first are compiled by other processes, where there are cores for them."""
-    others: list[subprocess.Popen[bytes] | None] = [None for _ in texts[1:]]
-    if (os.cpu_count() or 1) > 1 and sys.executable:
-        for number, text in enumerate(texts[1:]):
+class _Helper:
+    """Another process that compiles a module: llvmlite lets only one thread of a process compile."""
+
+    def __init__(self, cpu: str, features: str) -> None:
+        self._process: subprocess.Popen[bytes] | None = None
+        if (os.cpu_count() or 1) > 1 and sys.executable:
+            command, pipe = [sys.executable, "-c", _HELPER, cpu, features, str(OPTIMISATION)], subprocess.PIPE
             with contextlib.suppress(OSError):
-                command = [sys.executable, "-c", _HELPER, cpu, features, str(OPTIMISATION)]
-                pipe = subprocess.PIPE
-                other = subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=subprocess.DEVNULL)
-                assert other.stdin is not None
-                with contextlib.suppress(OSError), other.stdin as into:
-                    into.write(text.encode())
-                others[number] = other
-    made = [_compile(llvm, text, own, machine) for text in texts[:1]]
+                self._process = subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=subprocess.DEVNULL)
+
+    def begin(self, text: str) -> None:
+        """Compile this."""
+        if self._process is not None and self._process.stdin is not None:
+            with contextlib.suppress(OSError), self._process.stdin as into:
+                into.write(text.encode())
+            self._process.stdin = None  # for communicate()
+
+    def finish(self) -> bytes:
+        """The code; nothing, where that has failed."""
+        if self._process is None:
+            return b""
+        code = self._process.communicate()[0]
+        return code if self._process.returncode == 0 else b""
+
+    def leave(self) -> None:
+        """Whatever it does is not needed."""
+        if self._process is not None and self._process.poll() is None:
+            self._process.kill()
+            self._process.communicate()
+
+
+def _compile_all(
+    texts: Sequence[str], own: set[str], machine: Any, cpu: str, features: str, helper: _Helper | None
+) -> list[bytes]:
+    """The code of each text. All but the first are compiled by other processes, where there are cores for them."""
+    others = [helper if helper and not number else _Helper(cpu, features) for number in range(len(texts) - 1)]
     for text, each in zip(texts[1:], others, strict=True):
-        code = b""
-        if each is not None:
-            assert each.stdout is not None
-            code = each.stdout.read()
-            each.stdout.close()
-            code = code if each.wait() == 0 else b""
-        made.append(code or _compile(llvm, text, own, machine))  # here, where it says what is wrong
+        each.begin(text)
+    made = [_compile(text, own, machine) for text in texts[:1]]
+    for text, each in zip(texts[1:], others, strict=True):
+        made.append(each.finish() or _compile(text, own, machine))  # here, where it says what is wrong
     return made
 
 
@@ -224,8 +253,9 @@ def _give_memory_back() -> None:
         trim(0)
 
 
-def _compile(llvm: Any, text: str, own: set[str], machine: Any) -> bytes:
+def _compile(text: str, own: set[str], machine: Any) -> bytes:
     """The code of one text, which may call the functions of its own program."""
+    llvm = _llvm()
     try:
         module = llvm.parse_assembly(text, llvm.create_context())
         module.verify()

@@ -27,6 +27,9 @@ AT_ONCE = 2
 MANY_LINES = 6000
 """Lines of text that two processes compile sooner than one, though the other has to start first."""
 
+MANY_KERNELS = 32
+"""So many kernels have so many lines, as a rule."""
+
 Segments = Sequence[Sequence[Sequence[Step]]]
 """The steps of each level of each segment."""
 
@@ -65,6 +68,11 @@ class Program:
             assert step.kernel is not None
             key = (type(step.kernel).__name__, step.kernel.key)
             step.name, _ = self._kernels.setdefault(key, (f"kernel{len(self._kernels)}", step.kernel))
+
+    @property
+    def large(self) -> bool:
+        """Whether there will be two modules: a guess, before anything is written."""
+        return len(self._kernels) > MANY_KERNELS
 
     @functools.cached_property
     def kernels(self) -> list[Function]:

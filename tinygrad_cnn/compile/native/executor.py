@@ -34,7 +34,7 @@ from ..report import work
 from ..split import NotSplitError, Part, batch_size, part_of
 from . import runtime
 from .lanes import PARTIAL, Buffer, NotLanesError, View
-from .machine import Binary, assembly, host_features
+from .machine import Binary, assembly, give_memory_back, host_features
 from .planner import Planner
 from .products import is_dense_heavy
 from .program import AT_ONCE, TABLE, Places, Program
@@ -312,9 +312,11 @@ class NativePlan:
     # Running
 
     def _bind(self) -> None:
-        self.binary = Binary.remembered(
-            self.program.key, lambda: self.program.texts, self.cpu, self.program.large
-        )
+        program = self.program
+        self.binary = Binary.remembered(program.key, lambda: program.texts, self.cpu, program.large)
+        if not self.binary.cached:  # before the plan's own memory is filled
+            program.forget()
+            give_memory_back()
         self.arena = runtime.Arena(self.nbytes)
         memory = self.arena.memory
         self._call_segment = runtime.prepare(self.binary.address("step"), self.arena, self.threads)

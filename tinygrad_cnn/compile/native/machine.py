@@ -147,9 +147,7 @@ class Binary:
         versions = (llvm.llvm_version_info, importlib.import_module("llvmlite").__version__, OPTIMISATION)
         return _file(*about, self._cpu, self._features, self._machine.triple, *versions)
 
-    def _codes(
-        self, texts: Sequence[str], paths: Sequence[Path | None], helper: _Helper | None = None
-    ) -> list[bytes]:
+    def _codes(self, texts: Sequence[str], paths: Sequence[Path | None], helper: _Helper | None = None) -> list[bytes]:
         """The code of each module, from disk or made now."""
         found = [read_file(path) for path in paths]
         missing = [number for number, code in enumerate(found) if code is None]
@@ -162,8 +160,6 @@ class Binary:
         for number, code in zip(missing, made, strict=True):
             found[number] = code
             write_file(paths[number], code)
-        if missing:
-            _give_memory_back()
         return [code for code in found if code is not None]
 
     def _add(self, codes: Sequence[bytes]) -> None:
@@ -246,8 +242,8 @@ def _compile_all(
     return made
 
 
-def _give_memory_back() -> None:
-    """Return to the system what LLVM has used, before the plan's own memory is filled; where the C library can."""
+def give_memory_back() -> None:
+    """Return to the system what is free; where the C library can."""
     trim = getattr(ctypes.CDLL(None), "malloc_trim", None) if sys.platform == "linux" else None
     if trim is not None:
         trim(0)

@@ -84,6 +84,11 @@ class Program:
         """The modules."""
         return self.modules(self._segments, self._at_once)
 
+    def forget(self) -> None:
+        """Give up the text, which is written again when somebody asks for it."""
+        for name in ("kernels", "texts"):
+            vars(self).pop(name, None)
+
     @functools.cached_property
     def key(self) -> str:
         """What the text depends on; nothing, where this cannot be said in words."""

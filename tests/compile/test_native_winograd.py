@@ -175,3 +175,19 @@ def test_with_the_registers_of_a_smaller_processor(batch, monkeypatch):
     )
     assert names.count(FORWARD) == 2
     assert_close(pairs)
+
+
+def test_weights_are_transformed_when_they_are_needed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """On the level before the first that reads them, so that those of one layer take the place of another's."""
+    monkeypatch.setattr(executor, "checked", False)  # else no two arrays share memory
+    layers = [layer for _ in range(4) for layer in (nn.Conv2d(32, 32, 3, padding=1), nn.BatchNorm2d(32), nn.ReLU())]
+    model = nn.Sequential(*layers)
+    step = tg.compile(lambda x: tg.grad((model(x) ** 2).sum(), list(model.parameters())), executor="native")
+    step(tg.Tensor(np.random.default_rng(0).standard_normal((32, 32, 16, 16)).astype("float32")))
+    plan = step.plan
+    made = [each for each in plan.steps if each.made is not None]
+    assert len(made) == 7  # four forward, and the gradients in three inputs
+    for each in made:
+        first = min(other.level for other in plan.steps if each.made in other.buffers and other is not each)
+        assert not any(each.level < other.level < first for other in plan.steps)
+    assert len({each.made.address for each in made}) < len(made)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import os
+from bisect import bisect_left
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
@@ -135,6 +136,19 @@ class NativePlan:
         for step in self.steps:
             step.finish(self.layout)
         self.steps = [step for step in self.steps if step.place == "python" or step.kernel is not None]
+        self._delay()
+        self.steps.sort(key=lambda step: (step.level, _turn(step)))
+
+    def _delay(self) -> None:
+        """Prepare weights on the level before the first that reads them, for they need memory until then."""
+        levels = sorted({step.level for step in self.steps})
+        readers: dict[Buffer, list[int]] = {}
+        for step in self.steps:
+            for buffer in step.buffers if step.made is None else ():
+                readers.setdefault(buffer, []).append(step.level)
+        for step in self.steps:
+            if step.made in readers:
+                step.level = levels[bisect_left(levels, min(readers[step.made])) - 1]
 
     def _place_memory(self) -> None:
         planner, layout = self.planner, self.layout

@@ -249,7 +249,7 @@ def _side_by_side(planner: Planner, weight: Node, axis: int, panel: int = 0) -> 
         made = Buffer(view.buffer.dtype, math.prod(view.shape), False)
         ready = planner.levels.get(weight, -1) + 1
         inputs: list[Buffer | Given] = [view.buffer, made, Given("low"), Given("high")]
-        planner.add(Step([], ready, "share", kernel, inputs, rounds=kernel.rounds))
+        planner.add(Step([], ready, "share", kernel, inputs, rounds=kernel.rounds, made=made))
         planner.side_by_side[key] = made, ready + 1
     made, ready = planner.side_by_side[key]
     width = panel or side
@@ -433,7 +433,7 @@ def _winograd(planner: Planner, group: Group, image: View, weights: tuple[int, t
         made = Buffer(dtype, 36 * transform.plane, False)
         ready = planner.levels.get(kernel, -1) + 1
         inputs: list[Buffer | Given] = [source, made, Given("low"), Given("high")]
-        planner.add(Step([], ready, "share", transform, inputs, rounds=transform.rounds))
+        planner.add(Step([], ready, "share", transform, inputs, rounds=transform.rounds, made=made))
         planner.transformed[source, transform] = made, ready + 1
     buffer, first = planner.transformed[source, transform]
 

@@ -60,6 +60,8 @@ class Step:
     """What is shared among the threads."""
     name: str = ""
     """Of the function."""
+    made: Buffer | None = None
+    """What it prepares for others: weights in another form, which no node stands for."""
 
     def finish(self, layout: Layout) -> None:
         """Decide what was left open until all steps were known."""

@@ -206,8 +206,9 @@ class NativePlan:
             self.lanes, self.blocks, wrong, mask, scratch, scratch_bytes, first_block, layout.block_bytes
         )
         self.last_level = last_level
-        for step in self.steps:  # sums over blocks know now how far these lie apart
-            step.finish(layout)
+        for step in self.steps:
+            if step.reads_blocks:  # it is known now how far these lie apart
+                step.finish(layout)
 
     def _arrange(self, buffers: Sequence[Buffer], first: dict[Buffer, int], last: dict[Buffer, int], base: int) -> int:
         ends = len(self.steps)

@@ -67,6 +67,11 @@ class Step:
         """Decide what was left open until all steps were known."""
 
     @property
+    def reads_blocks(self) -> bool:
+        """Whether one call of its loop reads the numbers of several blocks."""
+        return False
+
+    @property
     def way(self) -> str:
         """What kind of kernel it is, in a word or two."""
         head = getattr(self.kernel, "head", None)
@@ -168,6 +173,10 @@ class LoopStep(Step):
     """How many blocks one call does, for some of the channels; with 0 it does all channels of a block."""
     steep: bool = False
     """Whether neighbours on the last axis lie apart in some array."""
+
+    @property
+    def reads_blocks(self) -> bool:
+        return self.together > 0
 
     @contextmanager
     def everywhere(self) -> Iterator[None]:
@@ -296,6 +305,10 @@ class WholeStep(Step):
     """Whether this is the part behind the last whole vector."""
     twin: WholeStep | None = None
     """The step for that part."""
+
+    @property
+    def reads_blocks(self) -> bool:
+        return any(draft.sums_blocks for draft in self.members)
 
     def finish(self, layout: Layout) -> None:
         self.inputs = []

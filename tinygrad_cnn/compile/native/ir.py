@@ -172,22 +172,23 @@ class Function:
             return (b if a == 1 else 0) if a in (0, 1) else (a if b == 1 else 0)
         return self.value(f"mul nsw i64 {_word(a)}, {_word(b)}", I64)
 
-    def smallest(self, a: Int, b: int) -> Int:
+    def smallest(self, a: Int, b: Int) -> Int:
         """The smaller of two whole numbers."""
-        if isinstance(a, int):
+        if isinstance(a, int) and isinstance(b, int):
             return min(a, b)
         self.needs.add("declare i64 @llvm.smin.i64(i64, i64)")
-        return self.value(f"call i64 @llvm.smin.i64({a}, i64 {b})", I64)
+        return self.value(f"call i64 @llvm.smin.i64(i64 {_word(a)}, i64 {_word(b)})", I64)
 
-    def dot(self, indices: Sequence[Int], strides: Sequence[int], start: Int = 0) -> Int:
+    def dot(self, indices: Sequence[Int], strides: Sequence[Int], start: Int = 0) -> Int:
         """``start + indices[0] * strides[0] + ...``, the known part added up last, into one number."""
         known = 0
         total: Int = 0
         for index, stride in zip(indices, strides, strict=True):
-            if isinstance(index, int):
-                known += index * stride
+            product = self.mul(index, stride)
+            if isinstance(product, int):
+                known += product
             else:
-                total = self.add(total, self.mul(index, stride))
+                total = self.add(total, product)
         if isinstance(start, int):
             return self.add(total, known + start)
         return self.add(self.add(start, total), known)

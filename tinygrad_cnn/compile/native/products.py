@@ -433,6 +433,7 @@ def _winograd(planner: Planner, group: Group, image: View, weights: tuple[int, t
         made = Buffer(dtype, 36 * transform.plane, False)
         ready = planner.levels.get(kernel, -1) + 1
         inputs: list[Buffer | Given] = [source, made, Given("low"), Given("high")]
+        inputs += [Given("number", size) for size in transform.sizes]
         planner.add(Step([], ready, "share", transform, inputs, rounds=transform.rounds, made=made))
         planner.transformed[source, transform] = made, ready + 1
     buffer, first = planner.transformed[source, transform]

@@ -191,6 +191,8 @@ class Program:
                 inputs.append(f.at(base, at.wrong, "i8"))
             elif each.kind == "block":
                 inputs.append(block if isinstance(block, Value) else Value(str(block), I64))
+            elif each.kind == "number":
+                inputs.append(Value(str(each.number), I64))
             elif each.kind == "step":
                 inputs.append(Value(str(at.block_bytes // each.number), I64))
             else:

@@ -37,7 +37,8 @@ class Given:
     """An argument of a kernel that is no buffer.
 
     ``scratch`` of the thread, the ``mask`` of the block, ``low`` and ``high`` of the thread's share, the ``block``'s
-    number, the user's ``argument``, the word for ``wrong`` labels, or a ``step`` from one block to the next.
+    number, the user's ``argument``, the word for ``wrong`` labels, a ``step`` from one block to the next, or a plain
+    ``number``.
     """
 
     kind: str
@@ -337,11 +338,11 @@ class WholeStep(Step):
         if not count:
             self.kernel, self.inputs = None, []
             return
+        # Arrays of different lengths have one function, which is told where to begin and to end.
+        self.kernel = Loop((1,), (0,), (1, 1), lanes, pointers, None, tuple(members), shared=True)
         shared = self.place == "share"
-        self.kernel = Loop((count,), (0,), (1, 1), lanes, pointers, None, tuple(members), shared=shared)
-        if shared:
-            self.inputs += [Given("low"), Given("high")]
-            self.rounds = count
+        self.inputs += [Given("low"), Given("high")] if shared else [Given("number", 0), Given("number", count)]
+        self.rounds = count
 
     def _operand(self, view: View, lanes: int, plain: bool, layout: Layout, draft: Draft | None) -> Operand:
         if view.buffer not in self.inputs:

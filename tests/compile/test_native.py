@@ -250,6 +250,80 @@ def test_a_step_in_one_go_changes_nothing_where_a_label_is_wrong() -> None:
     compare(task, other, "float64")
 
 
+@pytest.mark.usefixtures("watched")
+@pytest.mark.parametrize("batch", [2, 40])
+def test_weights_are_prepared_once_for_their_numbers(batch: int) -> None:
+    """Folded, transformed and turned weights are computed anew when somebody has changed a parameter, however."""
+    model = nn.Sequential(
+        nn.Conv2d(3, 32, 3, bias=False), nn.BatchNorm2d(32), nn.ReLU(), nn.Conv2d(32, 32, 3, padding=1),
+        nn.GlobalAvgPool2d(), nn.Flatten(), nn.Linear(32, 4),
+    )  # fmt: skip
+    optimizer = tg.optim.SGD(model.parameters(), lr=0.5)
+    random = np.random.default_rng(0)
+    x = tg.Tensor(random.standard_normal((batch, 3, 12, 12)).astype("float32"))
+    labels = tg.Tensor(random.integers(0, 4, batch))
+
+    def training(x: tg.Tensor, labels: tg.Tensor) -> tg.Tensor:
+        model.train()
+        optimizer.zero_grad()
+        loss = F.cross_entropy(model(x), labels)
+        loss.backward()
+        optimizer.step()
+        return loss
+
+    def inference(x: tg.Tensor) -> tg.Tensor:
+        model.eval()
+        with tg.no_grad():
+            return model(x)
+
+    answer, step, seen = native(inference), native(training), []
+
+    def check() -> None:
+        found, expected = answer(x).numpy(), inference(x).numpy()
+        np.testing.assert_allclose(found, expected, rtol=1e-3, atol=1e-4)
+        np.testing.assert_array_equal(answer(x).numpy(), found)
+        assert not any(np.array_equal(found, other) for other in seen)
+        seen.append(found)
+
+    check()
+    assert answer.plan.prepared
+    assert 0 < sum(line.calls == 0 for line in answer.report().lines) < len(answer.report().lines)
+    training(x, labels)
+    check()
+    for _ in range(3):
+        step(x, labels)  # in a plan, where the parameters stay
+    check()
+    model.load_state_dict({name: tensor.numpy() * 1.1 for name, tensor in model.state_dict().items()})
+    check()
+    step(x, labels)
+    check()
+
+
+def test_frozen_layers_are_prepared() -> None:
+    """In training, too: what a step does not change."""
+    frozen, head = nn.Conv2d(32, 32, 3, padding=1), nn.Linear(32, 4)
+    for parameter in frozen.parameters():
+        parameter.requires_grad = False
+    optimizer = tg.optim.SGD(head.parameters(), lr=0.1)
+
+    def training(x: tg.Tensor) -> tg.Tensor:
+        optimizer.zero_grad()
+        loss = (head(frozen(x).mean((2, 3))) ** 2).mean()
+        loss.backward()
+        optimizer.step()
+        return loss
+
+    step = native(training)
+    x = tg.Tensor(np.random.default_rng(0).standard_normal((40, 32, 12, 12)).astype("float32"))
+    before = {name: tensor.numpy().copy() for name, tensor in head.state_dict().items()}
+    losses = [step(x).item() for _ in range(4)]
+    assert step.plan.prepared
+    assert step.plan.at_once
+    assert losses == sorted(losses, reverse=True)
+    head.load_state_dict(before)
+    np.testing.assert_allclose([training(x).item() for _ in range(4)], losses, rtol=1e-4)
+
+
 @pytest.mark.parametrize("batch", [1, 3, 16, 40])
 def test_results_belong_to_the_caller(batch: int) -> None:
     """They are copies of the right shape, whatever the plan does later."""

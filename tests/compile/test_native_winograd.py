@@ -182,7 +182,16 @@ def test_weights_are_transformed_when_they_are_needed(monkeypatch: pytest.Monkey
     monkeypatch.setattr(executor, "checked", False)  # else no two arrays share memory
     layers = [layer for _ in range(4) for layer in (nn.Conv2d(32, 32, 3, padding=1), nn.BatchNorm2d(32), nn.ReLU())]
     model = nn.Sequential(*layers)
-    step = tg.compile(lambda x: tg.grad((model(x) ** 2).sum(), list(model.parameters())), executor="native")
+    optimizer = tg.optim.SGD(model.parameters(), lr=0.1)
+
+    def training(x: tg.Tensor) -> tg.Tensor:
+        optimizer.zero_grad()
+        loss = (model(x) ** 2).mean()
+        loss.backward()
+        optimizer.step()
+        return loss
+
+    step = tg.compile(training, executor="native")
     step(tg.Tensor(np.random.default_rng(0).standard_normal((32, 32, 16, 16)).astype("float32")))
     plan = step.plan
     made = [each for each in plan.steps if each.made is not None]

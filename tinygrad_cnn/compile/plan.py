@@ -81,6 +81,9 @@ class Plan:
                 rows = turned if part.arguments[position] is None else turned[part.start : part.stop]
                 np.copyto(program.arguments[position], rows)
 
+    def prepare(self) -> None:
+        """Called when parameters have come: nothing is computed beforehand here."""
+
     def compute(self) -> None:
         """Everything but the change of the states."""
         with self.one_blas_thread():

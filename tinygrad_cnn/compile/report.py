@@ -28,7 +28,7 @@ class Line:
     shape: tuple[int, ...]
     """The shape of the result, as it is stored, of the first part."""
     calls: int
-    """How many calls of NumPy it takes."""
+    """How many calls of NumPy it takes; 1 for a kernel, 0 for one that runs only when parameters have changed."""
     milliseconds: float | None
     """The best of the profiling runs; ``None`` without them."""
     algorithm: str
@@ -62,7 +62,7 @@ class Report:
         ]
         if self.remark:
             head.append(f"{'native code' if self.executor == 'native' else 'not native':<21}{self.remark}")
-        timed = [line.milliseconds for line in self.lines if line.milliseconds is not None]
+        timed = [line.milliseconds for line in self.lines if line.milliseconds is not None and line.calls]
         if timed:
             whose = "one thread" if self.executor == "native" else "one part"
             head.append(f"{'time of ' + whose:<21}{sum(timed):.2f} ms, as the sum of the best times")
@@ -128,7 +128,7 @@ def _native_report(plan: NativePlan, repeats: int) -> Report:
         gflops = 2e-9 * macs / seconds if macs and seconds else None
         milliseconds = None if seconds is None else 1e3 * seconds
         kernel = "NumPy" if step.kernel is None else f"{step.name}: {step.way}"
-        lines.append(Line(words, scope, shape, 1, milliseconds, kernel, gflops))
+        lines.append(Line(words, scope, shape, int(step.level >= 0), milliseconds, kernel, gflops))
     if plan.lanes == 1:
         remark = f"channels side by side in vectors, examples: {plan.blocks}, threads: {plan.threads}"
     else:

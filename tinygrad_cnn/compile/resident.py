@@ -83,6 +83,7 @@ class Runner:
         plan.load([tensor.array for tensor in tensors])
         if not all(map(is_, map(NODE, self._tensors), self._seen)):
             self._bring_leaves()
+            plan.prepare()
         for read in self._read:
             read()
         quiet = self._quiet and self._unseen()

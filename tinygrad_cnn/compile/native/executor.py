@@ -39,7 +39,7 @@ from .machine import Binary, assembly, give_memory_back, host_features
 from .planner import Planner
 from .products import is_dense_heavy
 from .program import AT_ONCE, TABLE, Places, Program
-from .steps import Layout, LoopStep, Step, WholeStep
+from .steps import Given, Layout, LoopStep, Step, WholeStep
 from .ways import LAYOUTS, Ways, lanes_of, name_of_layout, remember
 
 ALIGNMENT = 64
@@ -136,8 +136,37 @@ class NativePlan:
         for step in self.steps:
             step.finish(self.layout)
         self.steps = [step for step in self.steps if step.place == "python" or step.kernel is not None]
+        self._prepare()
         self._delay()
         self.steps.sort(key=lambda step: (step.level, _turn(step)))
+
+    def _prepare(self) -> None:
+        """What rests on parameters alone that this plan does not change is done when they come, on levels below 0."""
+        planner = self.planner
+        changed = {id(effect.leaf) for effect in self.graph.effects if effect.kind == "assign"}
+        fixed = {planner.states[state.node] for state in self.graph.states
+                 if state.leaf is not None and id(state.leaf) not in changed}  # fmt: skip
+        fixed |= {planner.views[node].buffer for node in planner.order
+                  if not node.inputs and node.op is not SYMBOL and node in planner.views}  # fmt: skip
+        given = {*planner.states.values(), *planner.arguments.values()}
+        known = {*given, *fixed}
+        """What has numbers before a step."""
+        early: list[Step] = []
+        for step in self.steps:
+            whole = step.place in ("one", "share") and all(_is_same(each) for each in step.inputs)
+            if whole and all(each in fixed for each in step.buffers if each in known):
+                early.append(step)
+                fixed |= set(step.buffers)
+            known |= set(step.buffers)
+        levels = 1 + max([step.level for step in early], default=0)
+        for step in early:
+            step.level -= levels
+        later = {each for step in self.steps if step.level >= 0 for each in step.buffers}
+        later |= {planner.views[node].buffer for node in self.part.graph.results if node in planner.views}
+        self.prepared = {each for step in early for each in step.buffers if each in later and each not in given}
+        """What was computed then, and is read in every run."""
+        for buffer in self.prepared:
+            buffer.keeps = True
 
     def _delay(self) -> None:
         """Prepare weights on the level before the first that reads them, for they need memory until then."""
@@ -147,7 +176,7 @@ class NativePlan:
             for buffer in step.buffers if step.made is None else ():
                 readers.setdefault(buffer, []).append(step.level)
         for step in self.steps:
-            if step.made in readers:
+            if step.made in readers and step.level >= 0:
                 step.level = levels[bisect_left(levels, min(readers[step.made])) - 1]
 
     def _place_memory(self) -> None:
@@ -170,7 +199,7 @@ class NativePlan:
         address = TABLE + 8 * len(self.part.arguments) + 64
         wrong, mask = 8 * len(self.part.arguments), -(-address // ALIGNMENT) * ALIGNMENT
         address = mask + self.blocks * self.lanes
-        given = [*planner.states.values(), *planner.arguments.values()]
+        given = [*planner.states.values(), *planner.arguments.values(), *self.prepared]
         given += [
             view.buffer for node, view in planner.views.items() if not node.inputs and not isinstance(node.op, Full)
         ]
@@ -231,8 +260,12 @@ class NativePlan:
         """The first segment that changes states; -1 where none does."""
         segments: list[list[list[Step]]] = [[]]
         self.at_once = False
+        early: list[list[Step]] = []
         for level, group in groupby(self.steps, lambda step: step.level):
             steps = list(group)
+            if level < 0:
+                early.append(steps)
+                continue
             if level >= self.planner.first_late and self.commit_segment < 0:
                 self.calls.append((len(segments) - 1, []))
                 self.commit_segment = len(segments)
@@ -244,7 +277,9 @@ class NativePlan:
                 segments.append([])
         self.calls.append((len(segments) - 1, []))
         self.at_once = not self.checked and self.commit_segment == 1 == len(segments) - 1 and not self._shows_states()
-        self.program = Program(segments, self.places, self.width, self.at_once)
+        self.program = Program([*segments, early], self.places, self.width, self.at_once)
+        self.prepare_segment = len(segments)
+        """That of the levels below 0."""
 
     @property
     def text(self) -> str:
@@ -355,6 +390,7 @@ class NativePlan:
         split = self.commit_segment if self.commit_segment >= 0 else len(self._python)
         self._compute = [each for each in self._python if each[0] < split]
         self._commit = [each for each in self._python if each[0] >= split]
+        self.prepare()  # for what rests on constants
 
     def _array(self, node: Node) -> np.ndarray:
         """A node's array: with an axis for blocks at the beginning and one for lanes at the end, unless it is whole."""
@@ -446,6 +482,11 @@ class NativePlan:
             if array is not self._held[position]:
                 self._held[position] = array = np.ascontiguousarray(array)
                 self._table[position] = array.ctypes.data
+
+    def prepare(self) -> None:
+        """Compute what rests on parameters alone. Called when they have come."""
+        if self.prepared:
+            self._call_segment(self.prepare_segment)
 
     def _poison(self) -> list[np.ndarray]:
         """Fill with NaN what will be written, and give the guard zones."""
@@ -554,6 +595,13 @@ def _blaming(node: Node) -> Iterator[None]:
     except Exception as error:
         error.add_note(f"  in {node.op}, called {node.where}")
         raise
+
+
+def _is_same(argument: Buffer | Given) -> bool:
+    """Whether an argument of a kernel is the same in every run, apart from the numbers in a buffer."""
+    if isinstance(argument, Buffer):
+        return not argument.per_block
+    return argument.kind in ("low", "high", "number", "scratch")
 
 
 def _turn(step: Step) -> int:

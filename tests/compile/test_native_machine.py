@@ -167,6 +167,34 @@ class TestCache:
             keys.add(f.plan.program.key)
         assert len(keys) == 5
 
+    def test_plans_of_two_processes_are_the_same(self) -> None:
+        """Whatever order sets have there."""
+        code = """
+import numpy as np
+import tinygrad_cnn as tg
+from tinygrad_cnn import nn
+layers = [[nn.Conv2d(16, 16, 3, padding=1), nn.BatchNorm2d(16), nn.ReLU()] for _ in range(8)]
+model = nn.Sequential(*sum(layers, []), nn.Flatten(), nn.Linear(1024, 4)).eval()
+optimizer = tg.optim.Adam(model.parameters(), lr=0.1)
+
+def training(x):
+    optimizer.zero_grad()
+    loss = (model.train()(x) ** 2).mean()
+    loss.backward()
+    optimizer.step()
+    return loss
+
+x = tg.Tensor(np.ones((32, 16, 8, 8), "float32"))
+for function in (model, training):
+    f = tg.compile(function, executor="native")
+    f(x)
+    print(f.plan.program.key, f.plan.binary.cached)
+"""
+        first, second = in_a_process(code).split(), in_a_process(code).split()
+        assert first[::2] == second[::2]
+        assert first[1::2] == ["False", "False"]
+        assert second[1::2] == ["True", "True"]
+
     def test_no_home(self, monkeypatch: pytest.MonkeyPatch) -> None:
         def lost() -> Path:
             raise RuntimeError("no home")

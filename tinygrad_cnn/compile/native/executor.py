@@ -163,7 +163,8 @@ class NativePlan:
             step.level -= levels
         later = {each for step in self.steps if step.level >= 0 for each in step.buffers}
         later |= {planner.views[node].buffer for node in self.part.graph.results if node in planner.views}
-        self.prepared = {each for step in early for each in step.buffers if each in later and each not in given}
+        buffers = dict.fromkeys([each for step in early for each in step.buffers])
+        self.prepared = [each for each in buffers if each in later and each not in given]
         """What was computed then, and is read in every run."""
         for buffer in self.prepared:
             buffer.keeps = True

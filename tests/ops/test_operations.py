@@ -180,7 +180,7 @@ def test_native_code_gives_what_eager_gives(case, lanes, monkeypatch):
     """The result, and the gradients where there are any, in plans that watch their memory."""
     pytest.importorskip("llvmlite", reason="native code needs llvmlite")
     monkeypatch.setattr(native_executor, "checked", True)
-    monkeypatch.setattr(native_executor, "_lanes", lambda *_: lanes)
+    monkeypatch.setattr(native_executor, "lanes_of", lambda *_: lanes)
     arrays = case.arrays("float32")
 
     def function(*inputs):

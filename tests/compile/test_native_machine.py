@@ -87,6 +87,12 @@ def answer(binary: machine.Binary) -> int:
 
 
 @pytest.fixture
+def _on_the_cpu(device_name: str) -> None:
+    if device_name != "cpu":
+        pytest.skip("native code runs on the CPU")
+
+
+@pytest.fixture
 def _crew_first() -> None:
     """The crew has its code before the test looks at the cache."""
     runtime._crew()
@@ -133,6 +139,7 @@ class TestCache:
         assert not machine.Binary(sums(2)).cached
         folder.chmod(0o700)
 
+    @pytest.mark.usefixtures("_on_the_cpu")
     def test_a_plan_that_was_compiled_before_writes_no_text(
         self, folder: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
@@ -159,6 +166,7 @@ class TestCache:
         monkeypatch.setattr(program, "source", lambda: "")  # no file of this program can be read
         assert plan().program.key == ""
 
+    @pytest.mark.usefixtures("_on_the_cpu")
     def test_plans_that_differ_in_one_number_have_different_keys(self) -> None:
         keys = set()
         for number, size in ((2.0, 5), (3.0, 5), (-0.0, 5), (0.0, 5), (2.0, 6)):

@@ -10,6 +10,7 @@ import threading  # noqa: F401
 import time  # noqa: F401
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -87,6 +88,18 @@ def in_a_process(code: str, timeout: float = 60) -> str:
     done = subprocess.run(command, capture_output=True, text=True, timeout=timeout, check=False, cwd=Path.cwd())
     assert done.returncode == 0, done.stderr
     return done.stdout.strip()
+
+
+def target(triple: str) -> Any:
+    """What writes instructions for another processor; the test is skipped where this llvmlite cannot."""
+    import llvmlite.binding as llvm
+
+    llvm.initialize_all_targets()
+    llvm.initialize_all_asmprinters()
+    try:
+        return llvm.Target.from_triple(triple)
+    except RuntimeError as error:
+        pytest.skip(f"this llvmlite cannot write for {triple}: {error}")
 
 
 def naps(microseconds: Callable[[ir.Function, ir.Value, ir.Value], ir.Value]) -> str:

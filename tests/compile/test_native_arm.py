@@ -13,6 +13,7 @@ from tinygrad_cnn import nn
 from tinygrad_cnn.compile.native import NativePlan, machine
 from tinygrad_cnn.compile.native.ir import module
 
+from .native_programs import target
 from .nets import NETS, Task
 
 pytestmark = pytest.mark.skipif(bool(machine.why_not()), reason=machine.why_not() or "native code can run")
@@ -28,18 +29,13 @@ def instructions(plan: NativePlan, triple: str = "aarch64-unknown-linux-gnu") ->
     """The kernels of a plan as instructions of ARM64."""
     import llvmlite.binding as llvm
 
-    llvm.initialize_all_targets()
-    llvm.initialize_all_asmprinters()
-    try:
-        target = llvm.Target.from_triple(triple)
-    except RuntimeError as error:
-        pytest.skip(f"this llvmlite cannot write for {triple}: {error}")
+    arm = target(triple)
     kernels = plan.program.kernels
     for kernel in kernels:
         kernel.exported = True
     text = llvm.parse_assembly(f'target triple = "{triple}"\n' + module(kernels, 128), llvm.create_context())
     text.verify()
-    return str(target.create_target_machine(opt=machine.OPTIMISATION).emit_assembly(text))
+    return str(arm.create_target_machine(opt=machine.OPTIMISATION).emit_assembly(text))
 
 
 def innermost(assembly: str, name: str) -> list[str]:

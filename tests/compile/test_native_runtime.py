@@ -23,6 +23,7 @@ from .native_programs import (
     needs_threads,
     program,
     sums,
+    target,
     total,
     words,
 )
@@ -399,16 +400,11 @@ def test_other_systems(system: str, triple: str, words: dict[str, bool]) -> None
     """The text for them is right as far as LLVM can tell, and becomes the instructions that it should."""
     import llvmlite.binding as llvm
 
-    llvm.initialize_all_targets()
-    llvm.initialize_all_asmprinters()
-    try:
-        target = llvm.Target.from_triple(triple)
-    except RuntimeError as error:
-        pytest.skip(f"this llvmlite cannot write for {triple}: {error}")
+    other = target(triple)
     processor = triple.partition("-")[0].replace("x86_64", "AMD64")
     for text in meeting.texts(system, processor):
         module = llvm.parse_assembly(f'target triple = "{triple}"\n' + text, llvm.create_context())
         module.verify()
-        assembly = target.create_target_machine(opt=2).emit_assembly(module).lower()
+        assembly = other.create_target_machine(opt=2).emit_assembly(module).lower()
     for word, there in words.items():
         assert (word in assembly) == there, word

@@ -182,7 +182,6 @@ class NativePlan:
 
     def _place_memory(self) -> None:
         planner, layout = self.planner, self.layout
-        last_level = max([step.level for step in self.steps], default=0)
         starts = {level: place for place, level in reversed(list(enumerate([step.level for step in self.steps])))}
         ends = {step.level: place for place, step in enumerate(self.steps)}
         first: dict[Buffer, int] = {}
@@ -235,7 +234,6 @@ class NativePlan:
         self.places = Places(
             self.lanes, self.blocks, wrong, mask, scratch, scratch_bytes, first_block, layout.block_bytes
         )
-        self.last_level = last_level
         for step in self.steps:
             if step.reads_blocks:  # it is known now how far these lie apart
                 step.finish(layout)

@@ -39,7 +39,7 @@ from .machine import Binary, assembly, give_memory_back, host_features
 from .planner import Planner
 from .products import is_dense_heavy
 from .program import AT_ONCE, TABLE, Places, Program
-from .steps import Given, Layout, LoopStep, Step, WholeStep
+from .steps import Given, Input, Layout, LoopStep, Step, WholeStep
 from .ways import LAYOUTS, Ways, lanes_of, name_of_layout, remember
 
 ALIGNMENT = 64
@@ -188,7 +188,7 @@ class NativePlan:
         last: dict[Buffer, int] = {}
         for position, step in enumerate(self.steps):
             for buffer in step.buffers:
-                whole = not buffer.per_block or step.place != "block"
+                whole = not buffer.per_block or step.place not in ("block", "blocks")
                 begin, end = (starts[step.level], ends[step.level]) if whole else (position, position)
                 first[buffer] = min(first.get(buffer, begin), begin)
                 last[buffer] = max(last.get(buffer, end), end)
@@ -208,6 +208,7 @@ class NativePlan:
             buffer.address = address
             address += buffer.nbytes
             first.pop(buffer, None)
+        first = {buffer: begin for buffer, begin in first.items() if buffer.argument < 0}
         shared = [each for each in first if not each.per_block]
         address = -(-address // ALIGNMENT) * ALIGNMENT
         address += self._arrange(shared, first, last, address)
@@ -393,12 +394,19 @@ class NativePlan:
 
     def _array(self, node: Node) -> np.ndarray:
         """A node's array: with an axis for blocks at the beginning and one for lanes at the end, unless it is whole."""
+        view = self.planner.views[node]
+        if view.buffer.argument >= 0:
+            return self._make_array(view)  # another one in each run
         if node not in self._arrays:
-            self._arrays[node] = self._make_array(self.planner.views[node])
+            self._arrays[node] = self._make_array(view)
         return self._arrays[node]
 
     def _make_array(self, view: View) -> np.ndarray:
         size = view.buffer.dtype.itemsize
+        if view.buffer.argument >= 0:
+            array = self._held[view.buffer.argument].reshape(-1)[view.offset :]
+            strides = [stride * size for stride in view.strides]
+            return as_strided(array, (self.blocks, *view.shape, 1), (view.buffer.apart, *strides, size))
         if not view.buffer.per_block:
             flat = self.arena.memory[view.buffer.address :][: view.buffer.nbytes].view(view.buffer.dtype)
             return as_strided(flat[view.offset :], view.shape, tuple([stride * size for stride in view.strides]))
@@ -541,7 +549,8 @@ class NativePlan:
         """What copies a result: one call of NumPy, for most."""
         node = self.part.graph.results[position]
         axis = self.part.results[position] if isinstance(node.op, Full) else self.planner.axes[node]
-        if isinstance(node.op, Full) or axis not in (None, 0):
+        given = node in self.planner.views and self.planner.views[node].buffer.argument >= 0
+        if isinstance(node.op, Full) or given or axis not in (None, 0):
             return partial(self._examples, node, axis)
         array = self._array(node)
         if axis is None:
@@ -596,7 +605,7 @@ def _blaming(node: Node) -> Iterator[None]:
         raise
 
 
-def _is_same(argument: Buffer | Given) -> bool:
+def _is_same(argument: Input) -> bool:
     """Whether an argument of a kernel is the same in every run, apart from the numbers in a buffer."""
     if isinstance(argument, Buffer):
         return not argument.per_block
@@ -605,7 +614,7 @@ def _is_same(argument: Buffer | Given) -> bool:
 
 def _turn(step: Step) -> int:
     """Within a level, whole arrays come first, and what NumPy does last."""
-    return {"one": 0, "share": 0, "block": 1, "python": 2}[step.place]
+    return {"one": 0, "share": 0, "block": 1, "blocks": 1, "python": 2}[step.place]
 
 
 __all__ = ["NativePlan"]

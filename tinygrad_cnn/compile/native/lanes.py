@@ -120,6 +120,10 @@ class Buffer:
     """Whether its numbers outlive the call, or were written once for all."""
     address: int = -1
     """In bytes: from the beginning of the arena, or of the block's memory."""
+    argument: int = -1
+    """Which of the user's arrays this is, where its examples are read where they lie."""
+    apart: int = 0
+    """How many bytes one example lies behind the one before, where they lie together and not in the blocks' memory."""
 
     @property
     def nbytes(self) -> int:

@@ -22,7 +22,7 @@ from .ir import SCALARS, Type
 from .lanes import Buffer, View, example, row_major
 from .loops import Earlier, Operand
 from .rows import AlongRows, LogSoftmaxRows
-from .steps import Draft, Given, LoopStep, Step
+from .steps import Draft, Given, Input, LoopStep, Step
 
 if TYPE_CHECKING:
     from .planner import Planner
@@ -141,7 +141,7 @@ def along(planner: Planner, node: Node, level: int) -> bool:
         return False
     kind = Type(SCALARS[node.spec.dtype], planner.lanes)
     given: Operand | float
-    buffers: list[Buffer | Given] = []
+    buffers: list[Input] = []
     if isinstance(source.op, Full):
         given = float(source.op.value)
         buffers.append(labels.buffer)

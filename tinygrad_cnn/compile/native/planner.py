@@ -360,6 +360,12 @@ class Planner:
             logical[dim] = node.spec.shape[place]
         logical[0] = self.total
         strides = row_major(logical)
+        plain = dims == tuple(range(len(dims)))
+        if self.lanes == 1 and plain and not any(map(any, self.margins.get(node, ()))):
+            shape, size = node.spec.shape[1:], node.spec.dtype.itemsize
+            buffer = Buffer(node.spec.dtype, math.prod(shape), True, argument=number, apart=math.prod(shape) * size)
+            self.views[node] = View(buffer, shape, row_major(shape), 0, True)
+            return
         view = self.own(node, 0, None)
         source = tuple([strides[dim] for dim in dims[1:]])
         self._load(node, view, source, strides[0], Given("argument", number), 0)

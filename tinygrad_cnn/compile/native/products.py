@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import itertools
 import math
+import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
@@ -21,13 +22,14 @@ from ..fuse import Fused
 from ..layout import Arranged
 from ..numpy.convolve import has_phases, phases_of
 from .channels import ChannelGradient, Panels
+from .dense import DenseByDots, DenseByRows, Joined, parts_of
 from .gradients import KernelGradient, Turn, WeightGradient
 from .heads import Constant, Contract, Reach
 from .ir import SCALARS, Type
 from .lanes import PARTIAL, Buffer, NotLanesError, View, example, row_major
 from .loops import Head, Operand, Row
 from .pools import Region, Scatter, Spread, Window, Winner, runs
-from .steps import Given, Lattice, Layout, LoopStep, Step
+from .steps import Apart, Given, Input, Lattice, Layout, LoopStep, Step
 from .winograd import Weights, Winograd, WinogradGradient, can, gradient_pays, pays, scratch_numbers, width_of
 
 if TYPE_CHECKING:
@@ -62,6 +64,8 @@ HEAVY = 1 << 17
 """Weights of more bytes are cut into panels, where the channels of an example lie side by side."""
 MANY = 1 << 14
 """A dense layer's weight is large from so many numbers on."""
+SEVERAL = 4
+"""So many examples are multiplied with a dense layer's weight together, however small that is."""
 MOST_REGIONS = 27
 """So many loops are written for a pool at most: three runs of windows along each of three axes."""
 Make = Callable[[LoopStep, Layout], Head]
@@ -142,6 +146,9 @@ def product(planner: Planner, group: Group) -> bool:
         out = tuple([0 if dim == reduced else (strides[dim] or 0) for dim in result])
         views.append((view, out, strides[reduced] or 0))
     level, weight = group.level, group.sources[1]
+    if planner.wide > 1 and rank == 2 and (planner.blocks >= SEVERAL or is_dense_heavy(weight)):
+        if _dense(planner, group, views):
+            return True
     if planner.axes.get(weight) is None and len(weight.spec.shape) == 2:
         view, ready = _side_by_side(planner, weight, 1)
         if ready:
@@ -168,6 +175,36 @@ def product(planner: Planner, group: Group) -> bool:
         group = replace(group, level=max(level, 1 + max(made)))
         return start(planner, group, [(make, None)], tile, rows_first=False, together=planner.blocks)
     return start(planner, replace(group, level=level), [(make, None)], tile)
+
+
+def _dense(planner: Planner, group: Group, views: Sequence[tuple[View, tuple[int, ...], int]]) -> bool:
+    """A dense layer of several examples, where the numbers of an example lie side by side."""
+    (x, out, along), (w, (column,), row) = views
+    node, weight = group.node, group.sources[1]
+    (outs,) = example(node.spec.shape, planner.axes[node])
+    length, dtype = group.sources[0].spec.shape[-1], node.spec.dtype
+    if not x.lanes or w.lanes or w.buffer.per_block or any(out):
+        return False
+    shared = is_dense_heavy(weight)
+    about = (planner.blocks, length, outs, Operand(0, x.offset, (along,), Type(SCALARS[dtype])), w.offset)
+    how = (planner.wide, planner.registers, shared)
+    kernel: DenseByRows | DenseByDots
+    if column == 1:
+        kernel = DenseByRows(*about, row, *how, parts_of(length, os.cpu_count() or 1) if shared else 1)
+    elif row == along == 1 and length >= planner.wide:
+        kernel = DenseByDots(*about, column, *how)
+    else:
+        return False
+    made = Buffer(dtype, kernel.parts * planner.blocks * outs, False, apart=outs * dtype.itemsize)
+    inputs: list[Input] = [x.buffer, w.buffer, made, Given("low"), Given("high"), Apart(x.buffer), Apart(made)]
+    levels = [planner.levels[each] + 1 for each in group.sources if shared and each in planner.levels]
+    level = max([group.level, *levels])
+    planner.add(Step([], level, "share" if shared else "blocks", kernel, inputs, rounds=kernel.rounds))
+
+    def make(step: LoopStep, layout: Layout) -> Joined:
+        return Joined(step.operand(View(made, (2,), (1,), 0, True), layout), kernel.parts, planner.blocks * outs)
+
+    return start(planner, replace(group, level=level + shared), [(make, None)], (1, 4))
 
 
 def is_dense_heavy(weight: Node) -> bool:
@@ -203,8 +240,8 @@ def _shared(
     node = group.node
     planner.axes[node] = None
     out = planner.own(node, group.level + 1, None)
-    inputs: list[Buffer | Given] = [image, grad, out.buffer, Given("low"), Given("high")]
-    inputs += [Given("step", node.spec.dtype.itemsize)] * 2
+    inputs: list[Input] = [image, grad, out.buffer, Given("low"), Given("high")]
+    inputs += [Apart(image), Apart(grad)]
     planner.add(Step([node], group.level + 1, "share", kernel, inputs, rounds=kernel.rounds))
     return True
 
@@ -248,7 +285,7 @@ def _side_by_side(planner: Planner, weight: Node, axis: int, panel: int = 0) -> 
         )  # fmt: skip
         made = Buffer(view.buffer.dtype, math.prod(view.shape), False)
         ready = planner.levels.get(weight, -1) + 1
-        inputs: list[Buffer | Given] = [view.buffer, made, Given("low"), Given("high")]
+        inputs: list[Input] = [view.buffer, made, Given("low"), Given("high")]
         planner.add(Step([], ready, "share", kernel, inputs, rounds=kernel.rounds, made=made))
         planner.side_by_side[key] = made, ready + 1
     made, ready = planner.side_by_side[key]
@@ -432,7 +469,7 @@ def _winograd(planner: Planner, group: Group, image: View, weights: tuple[int, t
     if (source, transform) not in planner.transformed:
         made = Buffer(dtype, 36 * transform.plane, False)
         ready = planner.levels.get(kernel, -1) + 1
-        inputs: list[Buffer | Given] = [source, made, Given("low"), Given("high")]
+        inputs: list[Input] = [source, made, Given("low"), Given("high")]
         inputs += [Given("number", size) for size in transform.sizes]
         planner.add(Step([], ready, "share", transform, inputs, rounds=transform.rounds, made=made))
         planner.transformed[source, transform] = made, ready + 1
@@ -475,7 +512,7 @@ def kernel_gradient(planner: Planner, group: Group) -> bool:
             planner.lanes, planner.masked, planner.registers,
         )  # fmt: skip
     out = planner.own(node, group.level, None)
-    inputs: list[Buffer | Given] = [x.buffer, y.buffer, out.buffer, Given("scratch"), *planner.mask]
+    inputs: list[Input] = [x.buffer, y.buffer, out.buffer, Given("scratch"), *planner.mask]
     planner.add(Step([node], group.level, "block", kernel, inputs, scratch=kernel.scratch * node.spec.dtype.itemsize))
     return True
 

@@ -10,7 +10,7 @@ import functools
 import hashlib
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
-from itertools import accumulate
+from itertools import accumulate, groupby
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,7 @@ from . import runtime
 from .ir import I64, PTR, Function, Type, Value, module
 from .lanes import Buffer
 from .meeting import BARRIER
-from .steps import Given, Kernel, Step
+from .steps import Apart, Given, Input, Kernel, Step
 
 TABLE = 0
 """Where the addresses of the user's arrays lie, in bytes behind the arena's header."""
@@ -148,7 +148,7 @@ class Program:
         for number, steps in enumerate(levels):
             if number:
                 f.line(f"call void @barrier({arena})")
-            whole = [step for step in steps if step.place != "block"]
+            whole = [step for step in steps if step.place in ("one", "share")]
             single = [step for step in whole if step.place == "one"]
             if single:
 
@@ -160,14 +160,21 @@ class Program:
             for step in whole:
                 if step.place == "share":
                     self._call(f, step, base, thread, None, share(step.rounds))
-            per_block = [step for step in steps if step.place == "block"]
-            if per_block:
+            for place, group in groupby(steps, lambda step: step.place):
+                several = list(group)
+                if place not in ("block", "blocks"):
+                    continue
+                mine = share(self._places.blocks)
+                if place == "block":
 
-                def block(index: Any, _: Any, per_block: list[Step] = per_block) -> None:
-                    for step in per_block:
-                        self._call(f, step, base, thread, index, None)
+                    def block(index: Any, _: Any, several: list[Step] = several) -> None:
+                        for step in several:
+                            self._call(f, step, base, thread, index, None)
 
-                f.loop(*share(self._places.blocks), 1, block)
+                    f.loop(*mine, 1, block)
+                else:
+                    for step in several:
+                        self._call(f, step, base, thread, None, mine)
 
     def _call(
         self, f: Function, step: Step, base: Value, thread: Value, block: Any, share: tuple[Value, Value] | None
@@ -176,11 +183,17 @@ class Program:
         inputs: list[Value] = []
         for each in step.inputs:
             if isinstance(each, Buffer):
-                if each.per_block and block is not None:
+                if each.apart:
+                    given = TABLE + 8 * each.argument
+                    start = f.at(base, each.address, "i8") if each.argument < 0 else f.load(f.at(base, given, "i8"), 0, PTR)
+                    inputs.append(start if block is None else f.at(start, f.mul(block, each.apart), "i8"))
+                elif each.per_block and block is not None:
                     start = f.mul(block, at.block_bytes)
                     inputs.append(f.at(base, f.add(start, at.first_block + each.address), "i8"))
                 else:
                     inputs.append(f.at(base, each.address + (at.first_block if each.per_block else 0), "i8"))
+            elif isinstance(each, Apart):
+                inputs.append(Value(str((each.buffer.apart or at.block_bytes) // each.buffer.dtype.itemsize), I64))
             elif each.kind == "scratch":
                 inputs.append(f.at(base, f.add(f.mul(thread, at.scratch_bytes), at.scratch), "i8"))
             elif each.kind == "mask":
@@ -193,17 +206,17 @@ class Program:
                 inputs.append(block if isinstance(block, Value) else Value(str(block), I64))
             elif each.kind == "number":
                 inputs.append(Value(str(each.number), I64))
-            elif each.kind == "step":
-                inputs.append(Value(str(at.block_bytes // each.number), I64))
             else:
                 assert share is not None
                 inputs.append(share[each.kind == "high"])
         f.run(step.name, *inputs)
 
 
-def _word(argument: Buffer | Given) -> str:
+def _word(each: Input) -> str:
     """How an argument of a kernel is reached."""
-    return f"{argument.address} {argument.per_block}" if isinstance(argument, Buffer) else repr(argument)
+    if isinstance(each, Buffer):
+        return f"{each.address} {each.per_block} {each.argument} {each.apart}"
+    return f"apart {each.buffer.apart} {each.buffer.dtype}" if isinstance(each, Apart) else repr(each)
 
 
 @functools.cache

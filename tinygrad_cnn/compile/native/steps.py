@@ -37,12 +37,21 @@ class Given:
     """An argument of a kernel that is no buffer.
 
     ``scratch`` of the thread, the ``mask`` of the block, ``low`` and ``high`` of the thread's share, the ``block``'s
-    number, the user's ``argument``, the word for ``wrong`` labels, a ``step`` from one block to the next, or a plain
-    ``number``.
+    number, the user's ``argument``, the word for ``wrong`` labels, or a plain ``number``.
     """
 
     kind: str
     number: int = 0
+
+
+@dataclass(frozen=True)
+class Apart:
+    """An argument of a kernel that says by how many numbers the blocks of a buffer follow each other."""
+
+    buffer: Buffer
+
+
+Input = Buffer | Given | Apart
 
 
 @dataclass(eq=False)
@@ -52,9 +61,10 @@ class Step:
     nodes: list[Node]
     level: int
     place: str
-    """``"block"``, ``"one"`` thread, ``"share"`` of each thread, or ``"python"``."""
+    """Each ``"block"``, all ``"blocks"`` of a thread at once, ``"one"`` thread, ``"share"`` of each thread, or
+    ``"python"``."""
     kernel: Kernel | None = None
-    inputs: list[Buffer | Given] = field(default_factory=list)
+    inputs: list[Input] = field(default_factory=list)
     scratch: int = 0
     """Bytes of scratch memory."""
     rounds: int = 0

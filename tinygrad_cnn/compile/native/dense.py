@@ -15,15 +15,16 @@ from .heads import LONG, places
 from .ir import I64, PTR, Function, Int, Type, Value, constant
 from .loops import Head, Operand, Tile, widths
 
-MOST_PARTS = 8
-"""So many sums at most become one."""
+PARTS = ((1 << 20, 8), (1 << 18, 4), (0, 2))
+"""Into how many parts sums are cut, for weights of so many numbers and more: as many threads can have a part each."""
 ROWS = 112
 """So many rows of four vectors fill most of a first-level cache."""
 
 
-def parts_of(length: int, cores: int) -> int:
-    """Into how many parts sums of this length are cut: the same for any number of threads."""
-    return max(1, min(cores, MOST_PARTS, length // LONG))
+def parts_of(length: int, outs: int) -> int:
+    """Into how many parts the sums over so many rows of a weight are cut: the same on every machine."""
+    parts = next(parts for size, parts in PARTS if length * outs >= size)
+    return max(1, min(parts, length // LONG))
 
 
 @dataclass(frozen=True)

@@ -115,13 +115,40 @@ class Planner:
                 self.arguments[node] = self._whole(node, keeps=True).buffer
             else:
                 self._argument(node, number)
-        first_late = 0
-        for node in self.order:
-            if node in self.late and not first_late:
-                first_late = 1 + max([step.level for step in self.steps], default=0)
-            self._node(node, first_late if node in self.late else 0)
-        self.first_late = first_late or 1 + max([step.level for step in self.steps], default=0)
+        early = [node for node in self.order if node not in self.late]
+        for node in early:
+            self._node(node, 0)
+        self.end = 1 + max([step.level for step in self.steps], default=0)
+        """The first level on which everything else has been computed."""
+        self.first_late = self._first_late()
+        for node in self.order[len(early) :]:
+            self._node(node, self._earliest(node))
         self._copy_states()
+
+    def _first_late(self) -> int:
+        """The first level on which states may change: nothing after it can fail, or is given to the user."""
+        assigned = {effect.position for effect in self.graph.effects if effect.kind == "assign"}
+        returned = [node for place, node in enumerate(self.graph.results) if place not in assigned]
+        levels = [self.levels[node] for node in returned if node in self.levels]
+        for step in self.steps:
+            if step.place == "python":
+                return self.end
+            if Given("wrong") in step.inputs:
+                levels.append(step.level)
+        return 1 + max(levels, default=-1)
+
+    def _earliest(self, node: Node) -> int:
+        """The first level on which a late node may be computed.
+
+        Large states change as soon as nobody reads their old numbers any more: so their gradients need memory for a
+        short time only.
+        """
+        state = self.in_place.get(node)
+        if state is None:
+            return self.first_late
+        if node.spec.size < LITTLE:
+            return self.end
+        return max([self.first_late, *[1 + self.levels.get(each, -1) for each in self._readers(state) - self.late]])
 
     def _copy_states(self) -> None:
         """Copies at the end, for states whose new numbers could not be written where they are kept."""
@@ -363,7 +390,7 @@ class Planner:
         plain = dims == tuple(range(len(dims)))
         if self.lanes == 1 and plain and not any(map(any, self.margins.get(node, ()))):
             shape, size = node.spec.shape[1:], node.spec.dtype.itemsize
-            buffer = Buffer(node.spec.dtype, math.prod(shape), True, argument=number, apart=math.prod(shape) * size)
+            buffer = Buffer(node.spec.dtype, math.prod(shape), True, True, argument=number, apart=math.prod(shape) * size)
             self.views[node] = View(buffer, shape, row_major(shape), 0, True)
             return
         view = self.own(node, 0, None)

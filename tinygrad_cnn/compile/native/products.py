@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import itertools
 import math
-import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
@@ -190,7 +189,7 @@ def _dense(planner: Planner, group: Group, views: Sequence[tuple[View, tuple[int
     how = (planner.wide, planner.registers, shared)
     kernel: DenseByRows | DenseByDots
     if column == 1:
-        kernel = DenseByRows(*about, row, *how, parts_of(length, os.cpu_count() or 1) if shared else 1)
+        kernel = DenseByRows(*about, row, *how, parts_of(length, outs) if shared else 1)
     elif row == along == 1 and length >= planner.wide:
         kernel = DenseByDots(*about, column, *how)
     else:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import re
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -354,6 +355,100 @@ def test_what_is_returned_of_a_parameter_is_its_old_number() -> None:
     compiled, x = native(step), tg.Tensor(np.ones((20, 3), "float32"))
     assert [compiled(x).numpy().tolist() for _ in range(3)] == [[1, 2, 3], [-9, -8, -7], [-19, -18, -17]]
     assert not compiled.plan.at_once
+
+
+LARGE = 128
+"""The length of both axes of a weight that changes as soon as nobody reads its old numbers."""
+
+
+def trained(changes: Callable[..., Any], compiled: bool, batch: int = 40) -> list[np.ndarray]:
+    """What a step returns, and the weights that it leaves, after three calls."""
+    tg.seed(0)
+    layers = [nn.Linear(LARGE, LARGE) for _ in range(4)]
+    model = nn.Sequential(*[part for layer in layers for part in (layer, nn.Tanh())])
+    others = [tg.Tensor(np.full((LARGE, LARGE), 0.5, "float32")) for _ in layers]
+    optimizer = tg.optim.SGD(model.parameters(), lr=50.0, momentum=0.9)
+
+    def step(x: tg.Tensor) -> Any:
+        return changes(model, layers, others, optimizer, x)
+
+    run = native(step) if compiled else step
+    random = np.random.default_rng(1)
+    found = []
+    for _ in range(3):
+        returned = run(tg.Tensor(random.standard_normal((batch, LARGE)).astype("float32")))
+        found += [each.numpy().copy() for each in (returned if isinstance(returned, tuple) else (returned,))]
+    if compiled:
+        assert isinstance(run.plan, NativePlan)
+        found.append(np.array([run.plan.places.first_block]))
+    return [*[each.numpy() for each in [*model.parameters(), *others]], *found]
+
+
+def plain_step(model: Any, layers: Any, others: Any, optimizer: Any, x: tg.Tensor) -> Any:
+    optimizer.zero_grad()
+    loss = (model(x) ** 2).mean()
+    loss.backward()
+    optimizer.step()
+    return loss
+
+
+def returns_gradients(model: Any, layers: Any, others: Any, optimizer: Any, x: tg.Tensor) -> Any:
+    optimizer.zero_grad()
+    loss = (model(x) ** 2).mean()
+    loss.backward()
+    gradients = [layer.weight.grad * 1 for layer in layers]
+    optimizer.step()
+    return loss, *gradients
+
+
+def steps_twice(model: Any, layers: Any, others: Any, optimizer: Any, x: tg.Tensor) -> Any:
+    first = plain_step(model, layers, others, optimizer, x)
+    return first, plain_step(model, layers, others, optimizer, x)
+
+
+def keeps_old_weights(model: Any, layers: Any, others: Any, optimizer: Any, x: tg.Tensor) -> Any:
+    with tg.no_grad():
+        for layer, other in zip(layers[:2], others[:2], strict=True):
+            other.assign(layer.weight)
+    loss = plain_step(model, layers, others, optimizer, x)
+    with tg.no_grad():
+        for layer, other in zip(layers[2:], others[2:], strict=True):
+            other.assign(other * 0.9 + layer.weight * 0.1)
+    return loss
+
+
+def limits_gradients(model: Any, layers: Any, others: Any, optimizer: Any, x: tg.Tensor) -> Any:
+    optimizer.zero_grad()
+    loss = (model(x) ** 2).mean()
+    loss.backward()
+    norm = nn.utils.clip_grad_norm_(list(model.parameters()), 0.01)
+    optimizer.step()
+    return loss, norm
+
+
+def borrows_weights(model: Any, layers: Any, others: Any, optimizer: Any, x: tg.Tensor) -> Any:
+    """The last layer's gradient is there first, and its weight is needed until the end."""
+    optimizer.zero_grad()
+    y = tg.tanh(layers[0](x)) @ layers[3].weight.detach()
+    loss = (layers[3](tg.tanh(layers[2](tg.tanh(layers[1](y))))) ** 2).mean()
+    loss.backward()
+    optimizer.step()
+    return loss
+
+
+@pytest.mark.parametrize("lanes", [1, 16], ids="{} lanes".format)
+@pytest.mark.parametrize(
+    "changes",
+    [plain_step, returns_gradients, steps_twice, keeps_old_weights, limits_gradients, borrows_weights],
+)
+def test_large_weights_change_early(changes: Any, lanes: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Before the last gradient is computed, but never before their old numbers have been read for the last time."""
+    monkeypatch.setattr(executor, "lanes_of", lambda *_: lanes)
+    *found, size = trained(changes, True)
+    for one, other in zip(found, trained(changes, False), strict=True):
+        np.testing.assert_allclose(one, other, **TOLERANCE["float32"])
+    if changes is plain_step:  # four weights, four memories of the optimiser, and not four gradients
+        assert size.item() < (8 + 3) * 4 * LARGE**2
 
 
 def test_an_array_that_is_overrun_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:

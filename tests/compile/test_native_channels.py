@@ -88,6 +88,44 @@ def test_layers(name: str, count: int, monkeypatch: pytest.MonkeyPatch) -> None:
         assert ("panels" in kinds) == (count == 1)
 
 
+def dense() -> nn.Module:
+    return nn.Sequential(nn.Linear(131, 144), nn.ReLU(), nn.Linear(144, 120), nn.Tanh(), nn.Linear(120, 7))
+
+
+@pytest.mark.parametrize("batch", [1, 2, 4, 7, 33])
+def test_dense_layers(batch: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Large weights are shared among the threads by rows; small ones are read once for several examples."""
+    lanes(monkeypatch, 1)
+    assert {"densebyrows", "densebydots"} <= compare(dense, (batch, 131))
+
+
+@pytest.mark.parametrize("threads", [1, 2, 3])
+@pytest.mark.parametrize("examples", [2, 3, 9])
+def test_threads_that_have_no_example(threads: int, examples: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    lanes(monkeypatch, 1)
+    monkeypatch.setattr(executor, "PARALLEL_MACS", 1)
+    monkeypatch.setattr(executor.os, "cpu_count", lambda: threads)
+    compare(dense, (examples, 131))
+
+
+def test_images_are_read_where_they_lie(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each call has arrays of its own, in any order of axes; what is returned of them is a copy."""
+    lanes(monkeypatch, 1)
+    layer = nn.Linear(20, 5)
+    compiled = tg.compile(lambda x: (layer(x), x, x.reshape(4, 2, 10), x[:, 3:5]), executor="native")
+    random = np.random.default_rng(0)
+    for number in range(4):
+        array = random.standard_normal((20, 4)).T if number % 2 else random.standard_normal((4, 20))
+        array = array.astype("float32")
+        before = array.copy()
+        found = compiled(tg.Tensor(array))
+        expected = before @ layer.weight.numpy().T + layer.bias.numpy(), before, before.reshape(4, 2, 10), before[:, 3:5]
+        array[...] = 0
+        for one, other in zip(found, expected, strict=True):
+            np.testing.assert_allclose(one.numpy(), other, rtol=1e-5, atol=1e-6)
+    assert all(step.way != "load" for step in compiled.plan.steps)
+
+
 @pytest.mark.parametrize("batch", [1, 2])
 @pytest.mark.parametrize(("channels", "outs", "size"), [(16, 32, (14, 14)), (64, 48, (15, 13)), (32, 64, (12, 20))])
 def test_winograd(channels: int, outs: int, size: tuple[int, int], batch: int, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -15,10 +15,10 @@ from .heads import LONG, places
 from .ir import I64, PTR, Function, Int, Type, Value, constant
 from .loops import Head, Operand, Tile, widths
 
+MANY = 1 << 14
+"""A weight is large from so many numbers on."""
 PARTS = ((1 << 20, 8), (1 << 18, 4), (0, 2))
 """Into how many parts sums are cut, for weights of so many numbers and more: as many threads can have a part each."""
-ROWS = 112
-"""So many rows of four vectors fill most of a first-level cache."""
 
 
 def parts_of(length: int, outs: int) -> int:
@@ -117,55 +117,36 @@ class DenseByRows(Dense):
         size = -(-self.length // self.parts)
         start = f.mul(number, size)
         stop = f.smallest(f.add(start, size), self.length)
-        out, apart, first = f.arguments[2], f.arguments[6], f.mul(number, self.examples * self.outs)
-
-        def clear(n: Int, _: int) -> None:
-            at = f.add(f.mul(n, apart), first)
-            for begin, end, width in widths(self.outs, self.wide):
-                zero = constant(0, Type(self.input.type.scalar, width))
-                f.loop(begin, end, width, lambda o, _, zero=zero: f.store(zero, out, f.add(at, o)))  # type: ignore[misc]
-
-        self._examples(f, 1, clear)
-
-        def some(row: Int, _: list[Value]) -> None:
-            last = f.smallest(f.add(row, ROWS), stop)
-            for begin, end, width in widths(self.outs, self.wide):
-                vector = Type(self.input.type.scalar, width)
-
-                def columns(o: Int, count: int, begin: int = begin, vector: Type = vector) -> None:
-                    column = f.add(f.mul(o, vector.lanes), begin)
-                    self._examples(
-                        f, self._at_once(count),
-                        lambda n, size: self._tile(f, (row, last), column, first, vector, n, (size, count)),
-                    )  # fmt: skip
-
-                blocks(f, (end - begin) // width, 4, columns)
-
-        f.loop(start, stop, ROWS, some)
-
-    def _tile(
-        self, f: Function, rows: tuple[Int, Int], column: Int, first: Int, vector: Type, n: Int, tile: tuple[int, int]
-    ) -> None:
-        """Some rows of the weight, for some examples and columns."""
+        part = f.mul(number, self.examples * self.outs)
         x, w, out, _, _, step, apart = f.arguments
-        examples, count = tile
-        at = f.add(f.mul(n, step), self.input.offset)
-        to = f.add(f.mul(n, apart), f.add(first, column))
-        slots = [f.add(f.add(to, f.mul(r, apart)), m * vector.lanes) for r in range(examples) for m in range(count)]
+        for begin, end, width in widths(self.outs, self.wide):
+            vector = Type(self.input.type.scalar, width)
 
-        def row(k: Int, now: list[Value]) -> list[Value]:
-            right = f.dot([k], [self.row], f.add(column, self.offset))
-            left = f.dot([k], self.input.strides, at)
+            def columns(o: Int, count: int, begin: int = begin, vector: Type = vector) -> None:
+                column = f.add(f.mul(o, vector.lanes), begin)
+                first = f.add(column, self.offset)
 
-            def number(r: int) -> Value:
-                return f.spread(f.load(x, f.add(left, f.mul(r, step)), Type(vector.scalar)), vector.lanes)
+                def tile(n: Int, examples: int) -> None:
+                    at = f.add(f.mul(n, step), self.input.offset)
 
-            ws = [f.load(w, f.add(right, m * vector.lanes), vector) for m in range(count)]
-            return self._products(f, ws, number, now)
+                    def row(k: Int, now: list[Value]) -> list[Value]:
+                        right, left = f.dot([k], [self.row], first), f.dot([k], self.input.strides, at)
 
-        sums = f.loop(*rows, 1, row, [f.load(out, slot, vector) for slot in slots])
-        for slot, value in zip(slots, sums, strict=True):
-            f.store(value, out, slot)
+                        def number(r: int) -> Value:
+                            return f.spread(f.load(x, f.add(left, f.mul(r, step)), Type(vector.scalar)), vector.lanes)
+
+                        ws = [f.load(w, f.add(right, m * vector.lanes), vector) for m in range(count)]
+                        return self._products(f, ws, number, now)
+
+                    sums = f.loop(start, stop, 1, row, [constant(0, vector)] * (examples * count))
+                    to = f.add(f.mul(n, apart), f.add(part, column))
+                    for place, value in enumerate(sums):
+                        r, m = divmod(place, count)
+                        f.store(value, out, f.add(f.add(to, f.mul(r, apart)), m * vector.lanes))
+
+                self._examples(f, self._at_once(count), tile)
+
+            blocks(f, (end - begin) // width, 4, columns)
 
 
 @dataclass(frozen=True)

@@ -21,7 +21,7 @@ from ..fuse import Fused
 from ..layout import Arranged
 from ..numpy.convolve import has_phases, phases_of
 from .channels import ChannelGradient, Panels
-from .dense import DenseByDots, DenseByRows, Joined, parts_of
+from .dense import MANY, DenseByDots, DenseByRows, Joined, parts_of
 from .gradients import KernelGradient, Turn, WeightGradient
 from .heads import Constant, Contract, Reach
 from .ir import SCALARS, Type
@@ -61,8 +61,6 @@ class Group:
 
 HEAVY = 1 << 17
 """Weights of more bytes are cut into panels, where the channels of an example lie side by side."""
-MANY = 1 << 14
-"""A dense layer's weight is large from so many numbers on."""
 SEVERAL = 4
 """So many examples are multiplied with a dense layer's weight together, however small that is."""
 MOST_REGIONS = 27

@@ -12,9 +12,12 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
+from ...graph import Node
+from ...ops.linalg import MatMul
 from ..graph import Graph
 from ..passes import text_of
 from ..report import count_macs_stored
+from .dense import MANY
 from .loops import widths
 from .machine import cache_folder, processor, read_file, write_file
 from .steps import Step
@@ -25,6 +28,12 @@ LAYOUT = "layout of"
 """What the names of choices between these begin with."""
 CHANNELS_COST = 1.25
 """How much longer one example takes where its channels lie side by side, and fill the vectors, than in lanes."""
+
+DENSE_COST = 0.9
+"""The same for a dense layer with :data:`~tinygrad_cnn.compile.native.dense.MANY` weights and at most so many more, for
+few examples."""
+MOST = 1 << 18
+FEW = 64
 
 
 class Ways:
@@ -83,14 +92,23 @@ def _channels_are_quicker(graph: Graph, total: int, width: int) -> bool:
     for which more vectors are computed where the number of channels does not fill them.
     """
     threads = os.cpu_count() or 1
-    sizes = sorted([(count_macs_stored(node), node.spec.shape[-1]) for node in graph.nodes if node.spec.shape])
-    if not any(macs for macs, _ in sizes):
-        sizes = [(size, size) for _, size in sizes[-1:]]
-    vectors = sum(macs * sum((stop - start) // part for start, stop, part in widths(size, width)) / max(size, 1)
-                  for macs, size in sizes)  # fmt: skip
-    each = CHANNELS_COST * vectors * width / max(sum(macs for macs, _ in sizes), 1)
+    nodes = [node for node in graph.nodes if node.spec.shape]
+    sizes = sorted([(count_macs_stored(node), node.spec.shape[-1], _cost(node, total)) for node in nodes])
+    if not any(macs for macs, *_ in sizes):
+        sizes = [(size, size, CHANNELS_COST) for _, size, _ in sizes[-1:]]
+    vectors = sum(cost * macs * sum((stop - start) // part for start, stop, part in widths(size, width)) / max(size, 1)
+                  for macs, size, cost in sizes)  # fmt: skip
+    each = vectors * width / max(sum(macs for macs, *_ in sizes), 1)
     in_lanes = 16 * math.ceil(math.ceil(total / 16) / threads)
     return bool(each * math.ceil(total / threads) < in_lanes)
+
+
+def _cost(node: Node, total: int) -> float:
+    """How much longer a node takes by channels than in lanes, apart from vectors that are not full."""
+    dense = isinstance(node.op, MatMul) and len(node.spec.shape) == 2
+    if dense and total <= FEW and MANY <= count_macs_stored(node) // total <= MOST:
+        return DENSE_COST
+    return CHANNELS_COST
 
 
 def _file() -> Path | None:

@@ -363,12 +363,21 @@ class Planner:
         return node
 
     def _open_whole(self, node: Node, level: int, place: str) -> WholeStep:
-        """The step that a node joins: one of the same shape on the same level, unless an input is made after it."""
+        """The step that a node joins: one that has made or read one of its inputs, unless another is made after it.
+
+        Others of the same shape are left alone: two calls of one function take as long as one of a function that does
+        both, and that would have to be compiled.
+        """
         spec = node.spec
         makers = [self.maker.get(each) for each in node.inputs]
+        reads = {self.views[each].buffer for each in node.inputs if each.spec.size > 1 and each in self.views}
         for step in reversed(self.steps):
             if isinstance(step, WholeStep) and not step.rest:
-                if (step.level, step.place, step.space) == (level, place, spec.shape):
+                if (step.level, step.place, step.space) == (level, place, spec.shape) and (
+                    step in makers
+                    or any(each.buffer in reads for draft in step.members for each in draft.sources
+                           if isinstance(each, View))
+                ):  # fmt: skip
                     return step
                 if step in makers:
                     break

@@ -100,6 +100,8 @@ class Function:
         self._rooms: list[str] = []
         self._count = 0
         self._block = "entry"
+        self._written: dict[str, Value] = {}
+        """What was computed since the last label, by its text."""
 
     def text(self) -> str:
         """The whole function."""
@@ -134,6 +136,12 @@ class Function:
         self.lines.append(f"  {name} = {text}")
         return Value(name, kind)
 
+    def once(self, text: str, kind: Type) -> Value:
+        """The same, where it depends on nothing but its operands: it is not written twice in a row."""
+        if text not in self._written:
+            self._written[text] = self.value(text, kind)
+        return self._written[text]
+
     def call(self, name: str, kind: Type, *inputs: Value, flags: str = "") -> Value:
         """A call of one of LLVM's own functions, such as ``llvm.sqrt``, whose name gets the type's suffix."""
         declaration, words = _called(name, kind, tuple([each.type for each in inputs]), flags)
@@ -162,7 +170,7 @@ class Function:
             return a + b
         if a == 0 or b == 0:
             return b if a == 0 else a
-        return self.value(f"add nsw i64 {_word(a)}, {_word(b)}", I64)
+        return self.once(f"add nsw i64 {_word(a)}, {_word(b)}", I64)
 
     def mul(self, a: Int, b: Int) -> Int:
         """``a * b``."""
@@ -170,7 +178,7 @@ class Function:
             return a * b
         if a in (0, 1) or b in (0, 1):
             return (b if a == 1 else 0) if a in (0, 1) else (a if b == 1 else 0)
-        return self.value(f"mul nsw i64 {_word(a)}, {_word(b)}", I64)
+        return self.once(f"mul nsw i64 {_word(a)}, {_word(b)}", I64)
 
     def smallest(self, a: Int, b: Int) -> Int:
         """The smaller of two whole numbers."""
@@ -199,7 +207,7 @@ class Function:
         """The address so many numbers behind ``base``."""
         if offset == 0:
             return base
-        return self.value(f"getelementptr inbounds {scalar}, {base}, i64 {_word(offset)}", PTR)
+        return self.once(f"getelementptr inbounds {scalar}, {base}, i64 {_word(offset)}", PTR)
 
     def load(self, base: Value, offset: Int, kind: Type) -> Value:
         """Read numbers that lie side by side. Truth values take a byte each."""
@@ -221,8 +229,8 @@ class Function:
         if lanes == 1:
             return number
         kind = Type(number.type.scalar, lanes)
-        first = self.value(f"insertelement {kind} poison, {number}, i32 0", kind)
-        return self.value(f"shufflevector {first}, {first}, <{lanes} x i32> zeroinitializer", kind)
+        first = self.once(f"insertelement {kind} poison, {number}, i32 0", kind)
+        return self.once(f"shufflevector {first}, {first}, <{lanes} x i32> zeroinitializer", kind)
 
     def shuffle(self, a: Value, b: Value, picks: Sequence[int]) -> Value:
         """Numbers picked from two vectors: from the second where the pick is at least the number of lanes."""
@@ -316,6 +324,7 @@ class Function:
     def _begin(self, block: str) -> None:
         self.lines.append(f"{block}:")
         self._block = block
+        self._written.clear()
 
 
 SIZES = {"float": 4, "double": 8, "i64": 8, "i32": 4, "i8": 1, "i1": 1, "ptr": 8}

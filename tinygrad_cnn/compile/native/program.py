@@ -188,8 +188,8 @@ class Program:
                     start = f.at(base, each.address, "i8") if each.argument < 0 else f.load(f.at(base, given, "i8"), 0, PTR)
                     inputs.append(start if block is None else f.at(start, f.mul(block, each.apart), "i8"))
                 elif each.per_block and block is not None:
-                    start = f.mul(block, at.block_bytes)
-                    inputs.append(f.at(base, f.add(start, at.first_block + each.address), "i8"))
+                    own = f.at(base, f.add(f.mul(block, at.block_bytes), at.first_block), "i8")
+                    inputs.append(f.at(own, each.address, "i8"))
                 else:
                     inputs.append(f.at(base, each.address + (at.first_block if each.per_block else 0), "i8"))
             elif isinstance(each, Apart):

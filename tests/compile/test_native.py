@@ -357,6 +357,40 @@ def test_what_is_returned_of_a_parameter_is_its_old_number() -> None:
     assert not compiled.plan.at_once
 
 
+@pytest.mark.usefixtures("watched")
+@pytest.mark.parametrize("lanes", [1, 16], ids="{} lanes".format)
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+@pytest.mark.parametrize("shape", [(20, 7, 12), (3, 4, 5, 12), (1, 6, 12), (5, 1, 12)], ids=str)
+def test_dense_layers_on_sequences(
+    shape: tuple[int, ...], dtype: str, lanes: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Their products join examples and places; natively they are convolutions with a kernel of one cell."""
+    monkeypatch.setattr(executor, "lanes_of", lambda *_: lanes)
+    numbers = []
+    for compiled in (False, True):
+        tg.seed(0)
+        model = nn.Sequential(nn.Linear(12, 24), nn.ReLU(), nn.Linear(24, 150), nn.Tanh(), nn.Linear(150, 5)).to(dtype)
+        optimizer = tg.optim.SGD(model.parameters(), lr=0.5)
+
+        def step(x: tg.Tensor, model: Any = model, optimizer: Any = optimizer) -> tuple[tg.Tensor, ...]:
+            optimizer.zero_grad()
+            y = model(x)
+            loss = (y**2).mean()
+            loss.backward()
+            optimizer.step()
+            return loss, y
+
+        run = native(step) if compiled else step
+        x = tg.Tensor(np.random.default_rng(0).standard_normal(shape).astype(dtype))
+        results = [each.numpy().copy() for _ in range(3) for each in run(x)]
+        numbers.append([*results, *[each.numpy() for each in model.parameters()]])
+        if compiled:
+            assert isinstance(run.plan, NativePlan)
+            assert all(step.place != "python" for step in run.plan.steps)
+    for one, other in zip(*numbers, strict=True):
+        np.testing.assert_allclose(one, other, **TOLERANCE[dtype])
+
+
 LARGE = 128
 """The length of both axes of a weight that changes as soon as nobody reads its old numbers."""
 

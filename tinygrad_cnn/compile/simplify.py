@@ -194,7 +194,7 @@ def _permute(node: Node) -> Node:
         return _full(node, x.op.value)
     if isinstance(x.op, MatMul) and dims == (1, 0):  # (a b)^T = b^T a^T, and a product takes transposes for free
         a, b = x.inputs
-        turned = [_permute(like(each, Permute((1, 0)), (each,))) for each in (b, a)]
+        turned = [_algebra(like(each, Permute((1, 0)), (each,))) for each in (b, a)]
         return like(node, x.op, turned, node.spec)
     return node
 

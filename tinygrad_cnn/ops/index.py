@@ -160,6 +160,7 @@ class AddAlongDim(Operation):
         return Spec(self.shape, x.dtype)
 
     def forward(self, xp: Any, x: Array, index: Array) -> Array:
+        _check_bounds(self.name, (index,), [self.shape[self.dim]], from_end=False)  # it may run before take_along_dim
         result = xp.zeros(self.shape, dtype=x.dtype)
         places: list[Array] = []
         for axis, length in enumerate(index.shape):  # every other axis runs along itself

@@ -32,10 +32,12 @@ from ..numpy.executor import with_copies
 from ..passes import optimise
 from ..plan import uninterrupted
 from ..report import work
+from ..simplify import apply_algebra
 from ..split import NotSplitError, Part, batch_size, part_of
 from . import runtime
 from .lanes import PARTIAL, Buffer, NotLanesError, View
 from .machine import Binary, assembly, give_memory_back, host_features
+from .places import keep_batch
 from .planner import Planner
 from .products import is_dense_heavy
 from .program import AT_ONCE, TABLE, Places, Program
@@ -78,7 +80,7 @@ class NativePlan:
     ) -> None:  # fmt: skip
         self.traced = traced
         """The graph as the function described it."""
-        self.graph = optimise(traced)
+        self.graph = _optimise(traced)
         self.macs = sum(count_macs(node) for node in traced.nodes)
         """Multiply-adds of one run."""
         wide = "+avx512f" in host_features() if cpu is None else "avx512" in cpu
@@ -91,7 +93,7 @@ class NativePlan:
         self.lanes = lanes or lanes_of(traced, self.graph, self.total, width)
         few = 1 < self.lanes < self.total <= FEW_BLOCKS * self.lanes
         if few and any(map(is_dense_heavy, dense_weights(traced))):
-            self.graph = optimise(traced, turn_dense=False)
+            self.graph = _optimise(traced, turn_dense=False)
         registers = min(24, (24 * 512 if wide else 12 * 256) // (32 * max(self.lanes, width)))
         if any(not node.spec.size for node in self.graph.nodes):
             raise NotLanesError("an array is empty")
@@ -596,6 +598,12 @@ class NativePlan:
                 np.copyto(state, value)
 
         return [copy]
+
+
+def _optimise(traced: Graph, turn_dense: bool = True) -> Graph:
+    """The graph after the passes that all executors share, and its dense layers on sequences as convolutions."""
+    graph = optimise(traced, turn_dense=turn_dense)
+    return graph.with_results(apply_algebra(keep_batch(graph.results)))
 
 
 @contextmanager

@@ -119,7 +119,12 @@ def test_images_are_read_where_they_lie(monkeypatch: pytest.MonkeyPatch) -> None
         array = array.astype("float32")
         before = array.copy()
         found = compiled(tg.Tensor(array))
-        expected = before @ layer.weight.numpy().T + layer.bias.numpy(), before, before.reshape(4, 2, 10), before[:, 3:5]
+        expected = (
+            before @ layer.weight.numpy().T + layer.bias.numpy(),
+            before,
+            before.reshape(4, 2, 10),
+            before[:, 3:5],
+        )
         array[...] = 0
         for one, other in zip(found, expected, strict=True):
             np.testing.assert_allclose(one.numpy(), other, rtol=1e-5, atol=1e-6)

@@ -6,8 +6,9 @@ kernels, and the threads need not wait for each other.
 
 from __future__ import annotations
 
+import functools
 import math
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Hashable
 from dataclasses import dataclass
 
 from .gradients import OfKernel, blocks, nest, turn
@@ -16,6 +17,8 @@ from .loops import widths
 
 MOST_BY_ROWS = 1 << 20
 """Bytes of a kernel's gradient whose sums may grow row by row of the image: about two second-level caches."""
+SMALL = 128
+"""Images with fewer places are visited one after the other while a tile of sums stays in registers."""
 
 Places = list[tuple[int, Int, Int]]
 """Axes that are summed over: their lengths, and how far apart their numbers lie in the image and in the gradient."""
@@ -71,42 +74,54 @@ class ChannelGradient(OfKernel):
         return groups * math.prod(self._cells) * (self._run // self.rows)
 
     @property
-    def _by_rows(self) -> bool:
-        """Whether all sums grow row by row of the image; else the image is read once for each tile of sums."""
-        return len(self.places) > 1 and self.weights * self.image.type_size <= MOST_BY_ROWS
+    def _inner(self) -> int:
+        """How many of the axes that are summed over one visit of a tile of sums goes along: all, where that is quick.
+
+        For larger images the sums grow in memory: example by example, or row by row where there are few of them.
+        """
+        if len(self.places) < 2 or math.prod(self.places) < SMALL:
+            return 1 + len(self.places)
+        return 1 if self.weights * self.image.type_size <= MOST_BY_ROWS else len(self.places)
 
     def write(self, name: str) -> Function:
         """The function."""
         f = Function(name, [PTR, PTR, PTR, I64, I64, I64, I64])
         low, high, *steps = f.arguments[3:]
+        axes: Places = [(self.examples, steps[0], steps[1])]
+        axes += zip(self.places, self.image.strides, self.grad.strides, strict=False)
+        outer, inner = axes[: -self._inner], axes[-self._inner :]
+        for begin, end, width in widths(self.groups if self.depthwise else self.out_channels, self.wide):
+            vector = Type(self.image.type.scalar, width)
 
-        def rounds(body: Callable[[Int], None]) -> None:
-            f.loop(low, high, 1, lambda number, _: body(number))
+            def column(o: Int, count: int, vector: Type = vector, begin: int = begin) -> None:
+                """All sums of some columns, one tile after the other: they read the same numbers of the gradient."""
+                first = f.add(f.mul(o, vector.lanes), begin)
 
-        if not self._by_rows:
-            rounds(lambda number: self._round(f, number, [self._everywhere(f, steps)], False))
-            return f
-        rounds(lambda number: self._round(f, number, [], False))
+                def tiles(area: Area | None, adds: bool) -> None:
+                    f.loop(low, high, 1, lambda number, _: self._tile(f, number, first, (vector, count), area, adds))
 
-        def row(index: list[Int]) -> None:
-            example, *place = index
-            left = f.dot(place, self.image.strides[: len(place)], f.mul(example, steps[0]))
-            right = f.dot(place, self.grad.strides[: len(place)], f.mul(example, steps[1]))
-            axis = len(place)
-            line: Places = [(self.places[axis], self.image.strides[axis], self.grad.strides[axis])]
-            rounds(lambda number: self._round(f, number, [(left, right, line)], True))
+                if not outer:
+                    tiles((0, 0, inner), False)
+                    return
+                tiles(None, False)
 
-        nest(f, [self.examples, *self.places[:-1]], row)
+                def visit(index: list[Int]) -> None:
+                    left, right = [
+                        functools.reduce(f.add, [f.mul(at, axis[side]) for at, axis in zip(index, outer, strict=True)])
+                        for side in (1, 2)
+                    ]
+                    tiles((left, right, inner), True)
+
+                nest(f, [length for length, *_ in outer], visit)
+
+            blocks(f, (end - begin) // width, self.columns, column)
         return f
 
-    def _everywhere(self, f: Function, steps: Sequence[Int]) -> Area:
-        """All places of all examples."""
-        lines: Places = [(self.examples, steps[0], steps[1])]
-        lines += zip(self.places, self.image.strides, self.grad.strides, strict=False)
-        return 0, 0, lines
-
-    def _round(self, f: Function, number: Int, areas: Sequence[Area], adds: bool) -> None:
-        """One tile of rows: which group, which cell of the kernel, which channels."""
+    def _tile(
+        self, f: Function, number: Int, place: Int, columns: tuple[Type, int], area: Area | None, adds: bool
+    ) -> None:
+        """A tile of rows (which group, which cell of the kernel, which channels) and some columns from ``place`` on."""
+        vector, count = columns
         number, tile = divide(f, number, self._run // self.rows)
         cells: list[Int] = []
         for length in reversed(self._cells):
@@ -126,23 +141,17 @@ class ChannelGradient(OfKernel):
         group = 0 if self.depthwise else self.out_channels
         out = f.dot([*cells, tile, number], [*strides, self.rows * outs, group])
         to = f.dot([number], [group * self.grad.strides[-1]], self.grad.offset)
-        for begin, end, width in widths(self.groups if self.depthwise else self.out_channels, self.wide):
-
-            def columns(o: Int, count: int, width: int = width, begin: int = begin) -> None:
-                place = f.add(f.mul(o, width), begin)
-                image = f.add(at, f.mul(place, channel)) if self.depthwise else at
-                grad = f.add(to, f.mul(place, self.grad.strides[-1]))
-                vector = Type(self.image.type.scalar, width)
-                first = f.add(out, place)
-                slots = [f.add(first, row * outs + m * width) for row in range(self.rows) for m in range(count)]
-                result = f.arguments[2]
-                sums = [f.load(result, slot, vector) if adds else constant(0, vector) for slot in slots]
-                for left, right, lines in areas:
-                    sums = self._sums(f, (f.add(image, left), f.add(grad, right)), apart, lines, sums, count)
-                for slot, value in zip(slots, sums, strict=True):
-                    f.store(value, result, slot)
-
-            blocks(f, (end - begin) // width, self.columns, columns)
+        image = f.add(at, f.mul(place, channel)) if self.depthwise else at
+        grad = f.add(to, f.mul(place, self.grad.strides[-1]))
+        first = f.add(out, place)
+        slots = [f.add(first, row * outs + m * vector.lanes) for row in range(self.rows) for m in range(count)]
+        result = f.arguments[2]
+        sums = [f.load(result, slot, vector) if adds else constant(0, vector) for slot in slots]
+        if area is not None:
+            left, right, lines = area
+            sums = self._sums(f, (f.add(image, left), f.add(grad, right)), apart, lines, sums, count)
+        for slot, value in zip(slots, sums, strict=True):
+            f.store(value, result, slot)
 
     def _sums(
         self, f: Function, starts: tuple[Int, Int], apart: list[int], lines: Places, sums: list[Value], count: int

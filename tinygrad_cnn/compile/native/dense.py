@@ -66,10 +66,8 @@ class Dense:
     def write(self, name: str) -> Function:
         """The function."""
         f = Function(name, [PTR, PTR, PTR, I64, I64, I64, I64])
-        if self.shared:
-            f.loop(*f.arguments[3:5], 1, lambda number, _: self._round(f, number))
-        else:
-            f.loop(0, self.rounds, 1, lambda number, _: self._round(f, number))
+        low, high = f.arguments[3:5] if self.shared else (0, self.rounds)
+        f.loop(low, high, 1, lambda number, _: self._round(f, number))
         return f
 
     def _examples(self, f: Function, most: int, body: Callable[[Int, int], None]) -> None:
@@ -78,7 +76,7 @@ class Dense:
             blocks(f, self.examples, most, body)
             return
         low, high = f.arguments[3:5]
-        tiles, rest = divide(f, f.value(f"sub {high}, {low.text}", I64), most)
+        tiles, _ = divide(f, f.value(f"sub {high}, {low.text}", I64), most)
         whole = f.add(low, f.mul(tiles, most))
         f.loop(low, whole, most, lambda n, _: body(n, most))
         f.loop(whole, high, 1, lambda n, _: body(n, 1))
@@ -206,9 +204,7 @@ class DenseByDots(Dense):
                     mask = ", ".join(f"i1 {str(lane >= left_out).lower()}" for lane in range(self.wide))
                     new = Value(f"<{mask}>", vector.of("i1"))
                     ws = [f.select(new, each, constant(0, vector)) for each in ws]
-                return self._products(
-                    f, ws, lambda r: f.load(x, f.add(f.add(at, k), f.mul(r, step)), vector), now
-                )
+                return self._products(f, ws, lambda r: f.load(x, f.add(f.add(at, k), f.mul(r, step)), vector), now)
 
             sums = f.loop(0, whole, self.wide, add, [constant(0, vector)] * (size * self.columns))
             if whole < self.length:  # the last vector begins earlier, so that it is whole

@@ -620,7 +620,7 @@ def _is_same(argument: Input) -> bool:
     """Whether an argument of a kernel is the same in every run, apart from the numbers in a buffer."""
     if isinstance(argument, Buffer):
         return not argument.per_block
-    return argument.kind in ("low", "high", "number", "scratch")
+    return isinstance(argument, Given) and argument.kind in ("low", "high", "number", "scratch")
 
 
 def _turn(step: Step) -> int:

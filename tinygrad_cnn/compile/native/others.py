@@ -19,7 +19,7 @@ from ...ops.shape import Cat, Pad
 from ..split import ReshapeRows
 from .heads import Constant
 from .ir import SCALARS, Type
-from .lanes import Buffer, View, example, row_major
+from .lanes import View, example, row_major
 from .loops import Earlier, Operand
 from .rows import AlongRows, LogSoftmaxRows
 from .steps import Draft, Given, Input, LoopStep, Step

@@ -17,7 +17,8 @@ from ...ops.shape import Permute, Reshape
 from ..graph import like, rewrite
 from ..layout import Arranged, image_dims, kernel_dims
 
-ONE_CELL = {"stride": (1,), "padding": ((0, 0),), "dilation": (1,), "groups": 1}
+CONV = Conv((1,), ((0, 0),), (1,), 1)
+GRADIENT = ConvWeight((1,), ((0, 0),), (1,), 1, kernel=(1,))
 IMAGE, KERNEL = image_dims(3), kernel_dims(3)
 
 
@@ -32,12 +33,12 @@ def _keep(node: Node) -> Node:
     left, right = node.inputs
     x = _places(left)
     if x is not None:
-        conv = Arranged(Conv(**ONE_CELL), (IMAGE, KERNEL), IMAGE)
+        conv = Arranged(CONV, (IMAGE, KERNEL), IMAGE)
         return like(node, Reshape(node.spec.shape), [like(node, conv, [x, _kernel(right)])])
     x, y = _places(left.inputs[0]) if _is_turned(left) else None, _places(right)
     if x is None or y is None or x.spec.shape[:2] != y.spec.shape[:2]:
         return node
-    gradient = Arranged(ConvWeight(**ONE_CELL, kernel=(1,)), (IMAGE, IMAGE), KERNEL)
+    gradient = Arranged(GRADIENT, (IMAGE, IMAGE), KERNEL)
     return like(node, Reshape(node.spec.shape), [like(node, gradient, [x, y])])
 
 

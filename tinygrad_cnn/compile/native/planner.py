@@ -399,7 +399,9 @@ class Planner:
         plain = dims == tuple(range(len(dims)))
         if self.lanes == 1 and plain and not any(map(any, self.margins.get(node, ()))):
             shape, size = node.spec.shape[1:], node.spec.dtype.itemsize
-            buffer = Buffer(node.spec.dtype, math.prod(shape), True, True, argument=number, apart=math.prod(shape) * size)
+            buffer = Buffer(
+                node.spec.dtype, math.prod(shape), True, True, argument=number, apart=math.prod(shape) * size
+            )
             self.views[node] = View(buffer, shape, row_major(shape), 0, True)
             return
         view = self.own(node, 0, None)

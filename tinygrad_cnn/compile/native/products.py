@@ -143,9 +143,9 @@ def product(planner: Planner, group: Group) -> bool:
         out = tuple([0 if dim == reduced else (strides[dim] or 0) for dim in result])
         views.append((view, out, strides[reduced] or 0))
     level, weight = group.level, group.sources[1]
-    if planner.wide > 1 and rank == 2 and (planner.blocks >= SEVERAL or is_dense_heavy(weight)):
-        if _dense(planner, group, views):
-            return True
+    together = planner.wide > 1 and rank == 2 and (planner.blocks >= SEVERAL or is_dense_heavy(weight))
+    if together and _dense(planner, group, views):
+        return True
     if planner.axes.get(weight) is None and len(weight.spec.shape) == 2:
         view, ready = _side_by_side(planner, weight, 1)
         if ready:

@@ -18,7 +18,7 @@ from . import runtime
 from .ir import I64, PTR, Function, Type, Value, module
 from .lanes import Buffer
 from .meeting import BARRIER
-from .steps import Apart, Given, Input, Kernel, Step
+from .steps import Apart, Input, Kernel, Step
 
 TABLE = 0
 """Where the addresses of the user's arrays lie, in bytes behind the arena's header."""
@@ -185,7 +185,9 @@ class Program:
             if isinstance(each, Buffer):
                 if each.apart:
                     given = TABLE + 8 * each.argument
-                    start = f.at(base, each.address, "i8") if each.argument < 0 else f.load(f.at(base, given, "i8"), 0, PTR)
+                    start = (
+                        f.at(base, each.address, "i8") if each.argument < 0 else f.load(f.at(base, given, "i8"), 0, PTR)
+                    )
                     inputs.append(start if block is None else f.at(start, f.mul(block, each.apart), "i8"))
                 elif each.per_block and block is not None:
                     own = f.at(base, f.add(f.mul(block, at.block_bytes), at.first_block), "i8")

@@ -198,17 +198,22 @@ class DenseByDots(Dense):
         def tile(n: Int, size: int) -> None:
             at = f.add(f.mul(n, step), self.input.offset)
 
-            def add(k: Int, now: list[Value], left_out: int = 0) -> list[Value]:
-                ws = [f.load(w, f.add(f.add(start, k), m * self.row), vector) for m in range(self.columns)]
-                if left_out:
-                    mask = ", ".join(f"i1 {str(lane >= left_out).lower()}" for lane in range(self.wide))
+            def add(k: Int, now: list[Value], seen: int = 0) -> list[Value]:
+                """Add products of vectors from ``k`` on, but for the lanes that were seen before."""
+                mask = ", ".join(f"i1 {str(lane >= seen).lower()}" for lane in range(self.wide))
+
+                def read(base: Value, place: Int) -> Value:
+                    value = f.load(base, f.add(place, k), vector)
                     new = Value(f"<{mask}>", vector.of("i1"))
-                    ws = [f.select(new, each, constant(0, vector)) for each in ws]
-                return self._products(f, ws, lambda r: f.load(x, f.add(f.add(at, k), f.mul(r, step)), vector), now)
+                    return f.select(new, value, constant(0, vector)) if seen else value
+
+                ws = [read(w, f.add(start, m * self.row)) for m in range(self.columns)]
+                return self._products(f, ws, lambda r: read(x, f.add(at, f.mul(r, step))), now)
 
             sums = f.loop(0, whole, self.wide, add, [constant(0, vector)] * (size * self.columns))
             if whole < self.length:  # the last vector begins earlier, so that it is whole
-                sums = add(self.length - self.wide, sums, whole - (self.length - self.wide))
+                last = self.length - self.wide
+                sums = add(last, sums, whole - last)
             for place, value in enumerate(sums):
                 r, m = divmod(place, self.columns)
                 to = f.add(f.add(f.mul(n, apart), f.mul(r, apart)), f.add(first, m))

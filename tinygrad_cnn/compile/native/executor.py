@@ -1,7 +1,8 @@
 """A plan as one native function: its memory, its steps in order, and how they are run.
 
-The function has **segments**, which Python calls one after the other: everything that can fail, then the change of the
-states. Operations without a kernel are done by NumPy between two segments.
+The function has **segments**, which Python calls one after the other: first everything that can fail or is returned,
+then the rest, in which states change as soon as nobody reads their old numbers any more. Operations without a kernel
+are done by NumPy between two segments; then no state changes before all others have been computed.
 """
 
 from __future__ import annotations
@@ -308,17 +309,15 @@ class NativePlan:
         binary = Binary(*self.program.modules(alone))
         call = runtime.prepare(binary.address("step"), self.arena, 1)
         times: list[float | None] = []
-        states = [each.copy() for each in self.states]
-        for number, step in enumerate(self.steps):
-            run = partial(call, number) if step.kernel is not None else self._numpy_call(step.nodes[0])
-            best = None
-            for _ in range(repeats):
-                start = perf_counter()
-                run()
-                best = min(best or 1e9, perf_counter() - start)
-            times.append(best)
-        for state, kept in zip(self.states, states, strict=True):
-            np.copyto(state, kept)
+        with self._same_states():
+            for number, step in enumerate(self.steps):
+                run = partial(call, number) if step.kernel is not None else self._numpy_call(step.nodes[0])
+                best = None
+                for _ in range(repeats):
+                    start = perf_counter()
+                    run()
+                    best = min(best or 1e9, perf_counter() - start)
+                times.append(best)
         self._wrong[0] = 0
         return times
 
@@ -355,11 +354,21 @@ class NativePlan:
         """The best time of a run on zeros, in seconds; the states stay as they are."""
         self._load_zeros()
         best = math.inf
-        for _ in range(repeats + 1):
-            start = perf_counter()
-            self.compute()
-            best = min(best, perf_counter() - start)
+        with self._same_states():
+            for _ in range(repeats + 1):
+                start = perf_counter()
+                self.compute()
+                self.commit()
+                best = min(best, perf_counter() - start)
         return best
+
+    @contextmanager
+    def _same_states(self) -> Iterator[None]:
+        """What happens inside of the ``with`` leaves the states as they are."""
+        kept = [each.copy() for each in self.states]
+        yield
+        for state, before in zip(self.states, kept, strict=True):
+            np.copyto(state, before)
 
     def _load_zeros(self) -> None:
         self.load([np.zeros(each.spec.shape, each.spec.dtype) for each in self.traced.arguments])
@@ -515,10 +524,13 @@ class NativePlan:
         return guards
 
     def compute(self) -> None:
-        """Everything but the change of the states."""
-        guards = self._poison() if self.checked else []
+        """Everything that can fail, and what is returned."""
+        self._guards = self._poison() if self.checked else []
         self._run_early()
-        if not all([bool((zone == 0xFF).all()) for zone in guards]):
+        self._check_guards()
+
+    def _check_guards(self) -> None:
+        if not all([bool((zone == 0xFF).all()) for zone in self._guards]):
             raise RuntimeError("a kernel has written behind the end of its array")
 
     def _run_early(self) -> None:
@@ -565,9 +577,13 @@ class NativePlan:
         return lambda: turned.copy().reshape(shape)[:total]
 
     def commit(self) -> None:
-        """Change the states. Nothing of this can fail, and Ctrl-C waits until it is done."""
+        """Compute what only the states need, and change them. Nothing here can fail, and Ctrl-C waits until it is done."""
         if not self._commit and not self._copies:
             return
+        self._run_late()
+        self._check_guards()
+
+    def _run_late(self) -> None:
         if len(self._commit) == 1 and not self._commit[0][1] and not self._copies:
             self._call_segment(self._commit[0][0])  # a single call, which nothing interrupts
             return

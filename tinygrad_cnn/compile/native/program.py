@@ -160,17 +160,17 @@ class Program:
             for step in whole:
                 if step.place == "share":
                     self._call(f, step, base, thread, None, share(step.rounds))
-            for place, group in groupby(steps, lambda step: step.place):
+            others = [step for step in steps if step not in whole]
+            mine = share(self._places.blocks) if others else None
+            for each, group in groupby(others, lambda step: step.place == "block"):
                 several = list(group)
-                if place not in ("block", "blocks"):
-                    continue
-                mine = share(self._places.blocks)
-                if place == "block":
 
-                    def block(index: Any, _: Any, several: list[Step] = several) -> None:
-                        for step in several:
-                            self._call(f, step, base, thread, index, None)
+                def block(index: Any, _: Any, several: list[Step] = several) -> None:
+                    for step in several:
+                        self._call(f, step, base, thread, index, None)
 
+                assert mine is not None
+                if each:
                     f.loop(*mine, 1, block)
                 else:
                     for step in several:
@@ -183,17 +183,7 @@ class Program:
         inputs: list[Value] = []
         for each in step.inputs:
             if isinstance(each, Buffer):
-                if each.apart:
-                    given = TABLE + 8 * each.argument
-                    start = (
-                        f.at(base, each.address, "i8") if each.argument < 0 else f.load(f.at(base, given, "i8"), 0, PTR)
-                    )
-                    inputs.append(start if block is None else f.at(start, f.mul(block, each.apart), "i8"))
-                elif each.per_block and block is not None:
-                    own = f.at(base, f.add(f.mul(block, at.block_bytes), at.first_block), "i8")
-                    inputs.append(f.at(own, each.address, "i8"))
-                else:
-                    inputs.append(f.at(base, each.address + (at.first_block if each.per_block else 0), "i8"))
+                inputs.append(self._address(f, each, base, block))
             elif isinstance(each, Apart):
                 inputs.append(Value(str((each.buffer.apart or at.block_bytes) // each.buffer.dtype.itemsize), I64))
             elif each.kind == "scratch":
@@ -212,6 +202,18 @@ class Program:
                 assert share is not None
                 inputs.append(share[each.kind == "high"])
         f.run(step.name, *inputs)
+
+    def _address(self, f: Function, buffer: Buffer, base: Value, block: Any) -> Value:
+        """Where a buffer lies, or with ``block`` what it has for that block."""
+        at = self._places
+        if buffer.argument >= 0:
+            start = f.load(f.at(base, TABLE + 8 * buffer.argument, "i8"), 0, PTR)
+        elif buffer.per_block and block is not None:
+            own = f.at(base, f.add(f.mul(block, at.block_bytes), at.first_block), "i8")
+            return f.at(own, buffer.address, "i8")
+        else:
+            start = f.at(base, buffer.address + (at.first_block if buffer.per_block else 0), "i8")
+        return f.at(start, f.mul(block, buffer.apart), "i8") if buffer.apart and block is not None else start
 
 
 def _word(each: Input) -> str:

@@ -28,12 +28,12 @@ LAYOUT = "layout of"
 """What the names of choices between these begin with."""
 CHANNELS_COST = 1.25
 """How much longer one example takes where its channels lie side by side, and fill the vectors, than in lanes."""
-
 DENSE_COST = 0.9
-"""The same for a dense layer with :data:`~tinygrad_cnn.compile.native.dense.MANY` weights and at most so many more, for
-few examples."""
-MOST = 1 << 18
+"""The same for dense layers of some size, for few examples."""
+SOME = range(MANY, 1 << 18)
+"""How many weights such a layer has."""
 FEW = 64
+"""How many are few."""
 
 
 class Ways:
@@ -106,7 +106,7 @@ def _channels_are_quicker(graph: Graph, total: int, width: int) -> bool:
 def _cost(node: Node, total: int) -> float:
     """How much longer a node takes by channels than in lanes, apart from vectors that are not full."""
     dense = isinstance(node.op, MatMul) and len(node.spec.shape) == 2
-    if dense and total <= FEW and MANY <= count_macs_stored(node) // total <= MOST:
+    if dense and total <= FEW and count_macs_stored(node) // total in SOME:
         return DENSE_COST
     return CHANNELS_COST
 

@@ -357,19 +357,37 @@ def test_what_is_returned_of_a_parameter_is_its_old_number() -> None:
     assert not compiled.plan.at_once
 
 
+def dense_on_sequences() -> nn.Module:
+    return nn.Sequential(nn.Linear(12, 24), nn.ReLU(), nn.Linear(24, 150), nn.Tanh(), nn.Linear(150, 5))
+
+
+def transformer() -> nn.Module:
+    return nn.TransformerEncoderLayer(12, 3, 20, dropout=0.0, batch_first=True)
+
+
 @pytest.mark.usefixtures("watched")
 @pytest.mark.parametrize("lanes", [1, 16], ids="{} lanes".format)
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
-@pytest.mark.parametrize("shape", [(20, 7, 12), (3, 4, 5, 12), (1, 6, 12), (5, 1, 12)], ids=str)
-def test_dense_layers_on_sequences(
-    shape: tuple[int, ...], dtype: str, lanes: int, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    ("make", "shape"),
+    [
+        (dense_on_sequences, (20, 7, 12)),
+        (dense_on_sequences, (3, 4, 5, 12)),
+        (dense_on_sequences, (1, 6, 12)),
+        (dense_on_sequences, (5, 1, 12)),
+        (transformer, (20, 7, 12)),
+        (transformer, (2, 5, 12)),
+    ],
+)
+def test_sequences(
+    make: Callable[[], nn.Module], shape: tuple[int, ...], dtype: str, lanes: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Their products join examples and places; natively they are convolutions with a kernel of one cell."""
+    """Dense layers join examples and places; natively they are convolutions with a kernel of one cell."""
     monkeypatch.setattr(executor, "lanes_of", lambda *_: lanes)
     numbers = []
     for compiled in (False, True):
         tg.seed(0)
-        model = nn.Sequential(nn.Linear(12, 24), nn.ReLU(), nn.Linear(24, 150), nn.Tanh(), nn.Linear(150, 5)).to(dtype)
+        model = make().to(dtype)
         optimizer = tg.optim.SGD(model.parameters(), lr=0.5)
 
         def step(x: tg.Tensor, model: Any = model, optimizer: Any = optimizer) -> tuple[tg.Tensor, ...]:
@@ -451,6 +469,17 @@ def keeps_old_weights(model: Any, layers: Any, others: Any, optimizer: Any, x: t
     return loss
 
 
+def keeps_gradients(model: Any, layers: Any, others: Any, optimizer: Any, x: tg.Tensor) -> Any:
+    optimizer.zero_grad()
+    loss = (model(x) ** 2).mean()
+    loss.backward()
+    with tg.no_grad():
+        for layer, other in zip(layers, others, strict=True):
+            other.assign(layer.weight.grad * 2)
+    optimizer.step()
+    return loss
+
+
 def limits_gradients(model: Any, layers: Any, others: Any, optimizer: Any, x: tg.Tensor) -> Any:
     optimizer.zero_grad()
     loss = (model(x) ** 2).mean()
@@ -473,7 +502,15 @@ def borrows_weights(model: Any, layers: Any, others: Any, optimizer: Any, x: tg.
 @pytest.mark.parametrize("lanes", [1, 16], ids="{} lanes".format)
 @pytest.mark.parametrize(
     "changes",
-    [plain_step, returns_gradients, steps_twice, keeps_old_weights, limits_gradients, borrows_weights],
+    [
+        plain_step,
+        returns_gradients,
+        steps_twice,
+        keeps_old_weights,
+        keeps_gradients,
+        limits_gradients,
+        borrows_weights,
+    ],
 )
 def test_large_weights_change_early(changes: Any, lanes: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """Before the last gradient is computed, but never before their old numbers have been read for the last time."""
@@ -485,22 +522,23 @@ def test_large_weights_change_early(changes: Any, lanes: int, monkeypatch: pytes
         assert size.item() < (8 + 3) * 4 * LARGE**2
 
 
-def test_an_array_that_is_overrun_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("segment", ["_run_early", "_run_late"])
+def test_an_array_that_is_overrun_is_noticed(segment: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(executor, "checked", True)
-    compiled = native(lambda x: x.exp() * 2)
-    x = tg.Tensor(np.ones((20, 5), "float32"))
-    compiled(x)
+    task = Task("convolutional")
+    compiled = native(task.step)
+    compiled(task.inputs, task.labels)
     plan = compiled.plan
-    run = plan._run_early
+    run = getattr(plan, segment)
 
     def overrun() -> None:
         run()
-        buffer = next(each for each in plan.steps[-1].buffers if not each.keeps)
+        buffer = next(each for step in plan.steps for each in step.buffers if each.per_block and not each.keeps)
         plan.arena.memory[plan.places.first_block + buffer.address + buffer.nbytes] = 0
 
-    monkeypatch.setattr(plan, "_run_early", overrun)
+    monkeypatch.setattr(plan, segment, overrun)
     with pytest.raises(RuntimeError, match="behind the end"):
-        compiled(x)
+        compiled(task.inputs, task.labels)
 
 
 def test_the_missing_package_is_named(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -63,6 +63,12 @@ class Graph:
         """All nodes that the results rest on, each after its inputs."""
         return topological_order(self.results)
 
+    @property
+    def replacing(self) -> set[int]:
+        """Which results are new numbers of states; the others are given to the user, or to leaves that nobody reads."""
+        states = {id(state.leaf) for state in self.states if state.leaf is not None}
+        return {effect.position for effect in self.effects if effect.kind == "assign" and id(effect.leaf) in states}
+
     def with_results(self, results: Sequence[Node]) -> Graph:
         """The same function computed by other nodes."""
         return replace(self, results=tuple(results))

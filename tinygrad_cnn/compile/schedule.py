@@ -77,9 +77,9 @@ def _short_ways_first(graph: Graph) -> list[Node]:
 
 def _late(graph: Graph, order: list[Node]) -> set[Node]:
     """What only serves to change the states, seen from the end: element-wise work, and the sums below it."""
-    assigned = {effect.position for effect in graph.effects if effect.kind == "assign"}
-    returned = {node for position, node in enumerate(graph.results) if position not in assigned}
-    changed = {node for position, node in enumerate(graph.results) if position in assigned} - returned
+    replacing = graph.replacing
+    returned = {node for position, node in enumerate(graph.results) if position not in replacing}
+    changed = {node for position, node in enumerate(graph.results) if position in replacing} - returned
     users: dict[Node, list[Node]] = {node: [] for node in order}
     for node in order:
         for each in node.inputs:

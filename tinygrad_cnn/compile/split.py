@@ -243,8 +243,10 @@ def _arranged(cutter: _Cutter, node: Node, axes: Sequence[int | None]) -> Rewrit
     assert isinstance(node.op, Arranged)
     inputs = [cutter.new[each] for each in node.inputs]
     if isinstance(node.op.op, Conv | ConvTranspose):
-        if axes != [0, None]:
+        if axes[1] is not None:
             raise NotSplitError("a convolution whose kernel depends on the batch")
+        if axes[0]:
+            raise NotSplitError("a convolution along the batch")
         return like(node, node.op, inputs), 0
     inputs = [cutter.cut(each, 0) for each in node.inputs]
     if isinstance(node.op.op, ConvWeight):

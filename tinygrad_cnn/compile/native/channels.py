@@ -75,9 +75,10 @@ class ChannelGradient(OfKernel):
 
     @property
     def _inner(self) -> int:
-        """How many of the axes that are summed over one visit of a tile of sums goes along: all, where that is quick.
+        """How many of the axes that are summed over belong to one visit of a tile of sums; the others lie outside.
 
-        For larger images the sums grow in memory: example by example, or row by row where there are few of them.
+        All of them for a dense layer and for small images. Else the sums grow in memory, visit by visit: row by row of
+        the image where there are few of them, example by example where there are many.
         """
         if len(self.places) < 2 or math.prod(self.places) < SMALL:
             return 1 + len(self.places)

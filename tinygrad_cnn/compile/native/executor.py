@@ -577,7 +577,7 @@ class NativePlan:
         return lambda: turned.copy().reshape(shape)[:total]
 
     def commit(self) -> None:
-        """Compute what only the states need, and change them. Nothing here can fail, and Ctrl-C waits until it is done."""
+        """Compute what only the states need, and change them. Nothing fails here, and Ctrl-C waits until it is done."""
         if not self._commit and not self._copies:
             return
         self._run_late()

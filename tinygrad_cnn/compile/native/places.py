@@ -43,15 +43,17 @@ def _keep(node: Node) -> Node:
 
 
 def _places(node: Node) -> Node | None:
-    """The array ``(N, T, C)`` of which a node shows the rows."""
-    if not isinstance(node.op, Reshape):
+    """The array ``(N, T, C)`` of which a node shows the rows; places, and channels, may be several axes before."""
+    if not isinstance(node.op, Reshape) or len(node.spec.shape) != 2:
         return None
     (x,) = node.inputs
-    first, *places, last = x.spec.shape if len(x.spec.shape) > 2 else (0, 0)
-    if len(node.spec.shape) != 2 or last != node.spec.shape[-1] or math.prod(places) < 2:
-        return None
-    shape = (first, math.prod(places), last)
-    return x if x.spec.shape == shape else like(node, Reshape(shape), (x,))
+    shape, channels = x.spec.shape, node.spec.shape[1]
+    for end in range(2, len(shape) + 1):
+        places = math.prod(shape[1:end])
+        if places > 1 and math.prod(shape[end:]) == channels and shape[0] * places == node.spec.shape[0]:
+            wanted = (shape[0], places, channels)
+            return x if shape == wanted else like(node, Reshape(wanted), (x,))
+    return None
 
 
 def _is_turned(node: Node) -> bool:

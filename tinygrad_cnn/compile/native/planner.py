@@ -127,8 +127,7 @@ class Planner:
 
     def _first_late(self) -> int:
         """The first level on which states may change: nothing after it can fail, or is given to the user."""
-        assigned = {effect.position for effect in self.graph.effects if effect.kind == "assign"}
-        returned = [node for place, node in enumerate(self.graph.results) if place not in assigned]
+        returned = [node for place, node in enumerate(self.graph.results) if place not in self.graph.replacing]
         levels = [self.levels[node] for node in returned if node in self.levels]
         for step in self.steps:
             if step.place == "python":

@@ -213,10 +213,11 @@ def plot(
         origin: where the bars begin, if not at the left edge.
     """
     from matplotlib.figure import Figure
+    from matplotlib.ticker import LogLocator
 
     names = present(cells)
     values = [ends(entry)[-1] for cell in cells for entry in cell["contestants"].values()]
-    low, high = min(values) / (12 if origin else 1.5), 6 * max(values)
+    low, high = min(values) / (50 if origin else 1.5), 6 * max(values)
     columns = min(4, len(cells))
     lines = -(-len(cells) // columns)
     figure = Figure(figsize=(2.0 + 2.1 * columns, 0.5 + lines * (0.5 + 0.19 * len(names))), layout="constrained")
@@ -230,7 +231,7 @@ def plot(
         for place, name in enumerate(names):
             entry = cell["contestants"].get(name)
             if not entry:
-                panel.text(low, place, "-", va="center", fontsize=8)
+                panel.text(1.2 * low, place, "-", va="center", fontsize=8)
                 continue
             color = OURS if CONTESTANTS[name].framework == "ours" else PEERS
             begin = origin or low
@@ -248,6 +249,7 @@ def plot(
         panel.set_title(f"{NETS[cell['net']].title}, batch {cell['batch']}", fontsize=9)
         panel.set_xscale("log")
         panel.set_xlim(low, high)
+        panel.xaxis.set_major_locator(LogLocator(numticks=5))
         panel.xaxis.set_major_formatter("{x:g}")
         panel.tick_params(axis="x", labelsize=8)
         panel.tick_params(axis="y", length=0)

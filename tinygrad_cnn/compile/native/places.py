@@ -48,7 +48,7 @@ def _places(node: Node) -> Node | None:
         return None
     (x,) = node.inputs
     shape, channels = x.spec.shape, node.spec.shape[1]
-    for end in range(2, len(shape) + 1):
+    for end in range(2, len(shape)):
         places = math.prod(shape[1:end])
         if places > 1 and math.prod(shape[end:]) == channels and shape[0] * places == node.spec.shape[0]:
             wanted = (shape[0], places, channels)

@@ -366,9 +366,11 @@ class NativePlan:
     def _same_states(self) -> Iterator[None]:
         """What happens inside of the ``with`` leaves the states as they are."""
         kept = [each.copy() for each in self.states]
-        yield
-        for state, before in zip(self.states, kept, strict=True):
-            np.copyto(state, before)
+        try:
+            yield
+        finally:
+            for state, before in zip(self.states, kept, strict=True):
+                np.copyto(state, before)
 
     def _load_zeros(self) -> None:
         self.load([np.zeros(each.spec.shape, each.spec.dtype) for each in self.traced.arguments])

@@ -436,18 +436,22 @@ def trained(changes: Callable[..., Any], compiled: bool, batch: int = 40) -> lis
     return [*[each.numpy() for each in [*model.parameters(), *others]], *found]
 
 
-def plain_step(model: Any, layers: Any, others: Any, optimizer: Any, x: tg.Tensor) -> Any:
+def with_gradients(model: Any, optimizer: Any, y: tg.Tensor) -> tg.Tensor:
+    """The loss, after its gradients have been taken."""
     optimizer.zero_grad()
-    loss = (model(x) ** 2).mean()
+    loss = (model(y) ** 2).mean()
     loss.backward()
+    return loss
+
+
+def plain_step(model: Any, layers: Any, others: Any, optimizer: Any, x: tg.Tensor) -> Any:
+    loss = with_gradients(model, optimizer, x)
     optimizer.step()
     return loss
 
 
 def returns_gradients(model: Any, layers: Any, others: Any, optimizer: Any, x: tg.Tensor) -> Any:
-    optimizer.zero_grad()
-    loss = (model(x) ** 2).mean()
-    loss.backward()
+    loss = with_gradients(model, optimizer, x)
     gradients = [layer.weight.grad * 1 for layer in layers]
     optimizer.step()
     return loss, *gradients
@@ -469,21 +473,24 @@ def keeps_old_weights(model: Any, layers: Any, others: Any, optimizer: Any, x: t
     return loss
 
 
+def follows_weights(model: Any, layers: Any, others: Any, optimizer: Any, x: tg.Tensor) -> Any:
+    """What is read here is what the weight was before the last step, not after it."""
+    loss = with_gradients(model, optimizer, x @ others[0])
+    others[0].assign(layers[0].weight)
+    optimizer.step()
+    return loss
+
+
 def keeps_gradients(model: Any, layers: Any, others: Any, optimizer: Any, x: tg.Tensor) -> Any:
-    optimizer.zero_grad()
-    loss = (model(x) ** 2).mean()
-    loss.backward()
-    with tg.no_grad():
-        for layer, other in zip(layers, others, strict=True):
-            other.assign(layer.weight.grad * 2)
+    loss = with_gradients(model, optimizer, x)
+    for layer, other in zip(layers, others, strict=True):
+        other.assign(layer.weight.grad * 2)
     optimizer.step()
     return loss
 
 
 def limits_gradients(model: Any, layers: Any, others: Any, optimizer: Any, x: tg.Tensor) -> Any:
-    optimizer.zero_grad()
-    loss = (model(x) ** 2).mean()
-    loss.backward()
+    loss = with_gradients(model, optimizer, x)
     norm = nn.utils.clip_grad_norm_(list(model.parameters()), 0.01)
     optimizer.step()
     return loss, norm
@@ -491,10 +498,12 @@ def limits_gradients(model: Any, layers: Any, others: Any, optimizer: Any, x: tg
 
 def borrows_weights(model: Any, layers: Any, others: Any, optimizer: Any, x: tg.Tensor) -> Any:
     """The last layer's gradient is there first, and its weight is needed until the end."""
-    optimizer.zero_grad()
-    y = tg.tanh(layers[0](x)) @ layers[3].weight.detach()
-    loss = (layers[3](tg.tanh(layers[2](tg.tanh(layers[1](y))))) ** 2).mean()
-    loss.backward()
+
+    def through(x: tg.Tensor) -> tg.Tensor:
+        y = tg.tanh(layers[0](x)) @ layers[3].weight.detach()
+        return layers[3](tg.tanh(layers[2](tg.tanh(layers[1](y)))))
+
+    loss = with_gradients(through, optimizer, x)
     optimizer.step()
     return loss
 
@@ -507,6 +516,7 @@ def borrows_weights(model: Any, layers: Any, others: Any, optimizer: Any, x: tg.
         returns_gradients,
         steps_twice,
         keeps_old_weights,
+        follows_weights,
         keeps_gradients,
         limits_gradients,
         borrows_weights,
@@ -520,6 +530,21 @@ def test_large_weights_change_early(changes: Any, lanes: int, monkeypatch: pytes
         np.testing.assert_allclose(one, other, **TOLERANCE["float32"])
     if changes is plain_step:  # four weights, four memories of the optimiser, and not four gradients
         assert size.item() < (8 + 3) * 4 * LARGE**2
+
+
+def test_measuring_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whole steps are timed, and each kernel, those that change parameters included."""
+    task = Task("convolutional")
+    step = native(task.step)
+    step(task.inputs, task.labels)
+    before, plan, commits = task.numbers(), step.plan, []
+    commit = plan.commit
+    monkeypatch.setattr(plan, "commit", lambda: commits.append(commit()))
+    plan.time(2)
+    assert len(commits) == 3
+    assert None not in [line.milliseconds for line in step.report(repeats=2).lines]
+    for name, array in task.numbers().items():
+        np.testing.assert_array_equal(array, before[name], err_msg=name)
 
 
 @pytest.mark.parametrize("segment", ["_run_early", "_run_late"])

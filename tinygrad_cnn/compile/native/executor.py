@@ -279,7 +279,9 @@ class NativePlan:
                 self.calls.append((len(segments) - 1, python))
                 segments.append([])
         self.calls.append((len(segments) - 1, []))
-        self.at_once = not self.checked and self.commit_segment == 1 == len(segments) - 1 and not self._shows_states()
+        self.moved = self._moves()
+        plain = not self.checked and not self.moved and not self._shows_states()
+        self.at_once = plain and self.commit_segment == 1 == len(segments) - 1
         self.program = Program([*segments, early], self.places, self.width, self.at_once)
         self.prepare_segment = len(segments)
         """That of the levels below 0."""
@@ -296,9 +298,12 @@ class NativePlan:
     def _shows_states(self) -> bool:
         """Whether something that is returned lies where a state is kept."""
         effects = {effect.position for effect in self.graph.effects}
-        results = [node for place, node in enumerate(self.part.graph.results) if place not in effects]
+        return any(self._is_state(node) for place, node in enumerate(self.part.graph.results) if place not in effects)
+
+    def _is_state(self, node: Node) -> bool:
+        """Whether a node's numbers lie where a state is kept."""
         kept = {id(buffer) for buffer in self.planner.states.values()}
-        return any(node in self.planner.views and id(self.planner.views[node].buffer) in kept for node in results)
+        return node in self.planner.views and id(self.planner.views[node].buffer) in kept
 
     def profile(self, repeats: int) -> list[float | None]:
         """The best time of each step, in seconds, on one thread.
@@ -401,7 +406,6 @@ class NativePlan:
         self._arguments = [
             self._array(node) if node in planner.arguments else None for node in self.part.graph.arguments
         ]
-        self._copies = self._late_copies()
         self._python = [(segment, [self._numpy_call(step.nodes[0]) for step in steps]) for segment, steps in self.calls]
         split = self.commit_segment if self.commit_segment >= 0 else len(self._python)
         self._compute = [each for each in self._python if each[0] < split]
@@ -580,25 +584,30 @@ class NativePlan:
 
     def commit(self) -> None:
         """Compute what only the states need, and change them. Nothing fails here, and Ctrl-C waits until it is done."""
-        if not self._commit and not self._copies:
+        if not self._commit and not self.moved:
             return
         self._run_late()
         self._check_guards()
 
     def _run_late(self) -> None:
-        if len(self._commit) == 1 and not self._commit[0][1] and not self._copies:
+        if len(self._commit) == 1 and not self._commit[0][1] and not self.moved:
             self._call_segment(self._commit[0][0])  # a single call, which nothing interrupts
             return
         with uninterrupted():
+            shown = {result: self._value(result) for _, result in self.moved if self._is_state(result)}
             for segment, after in self._commit:
                 self._call_segment(segment)
                 for call in after:
                     call()
-            for copy in self._copies:
-                copy()
+            values = [shown[result] if result in shown else self._value(result) for _, result in self.moved]
+            for (state, _), value in zip(self.moved, values, strict=True):
+                np.copyto(self._array(state), value)
 
-    def _late_copies(self) -> list[Callable[[], None]]:
-        """What brings new numbers of the states to where they are kept, unless they are written there at once."""
+    def _value(self, result: Node) -> np.ndarray:
+        return self._examples(result, self.planner.axes.get(result))
+
+    def _moves(self) -> list[tuple[Node, Node]]:
+        """States, and results that Python brings to where they are kept, for they are not written there."""
         planner = self.planner
         kept = {id(state.leaf): state.node for state in self.graph.states if state.leaf is not None}
         pairs = []
@@ -606,16 +615,8 @@ class NativePlan:
             if effect.kind == "assign" and id(effect.leaf) in kept:
                 result, state = self.part.graph.results[effect.position], kept[id(effect.leaf)]
                 if result not in planner.in_place and state not in planner.copied:
-                    pairs.append((self._array(state), result))
-        if not pairs:
-            return []
-
-        def copy() -> None:
-            values = [self._examples(result, self.planner.axes.get(result)) for _, result in pairs]
-            for (state, _), value in zip(pairs, values, strict=True):
-                np.copyto(state, value)
-
-        return [copy]
+                    pairs.append((state, result))
+        return pairs
 
 
 def _optimise(traced: Graph, turn_dense: bool = True) -> Graph:

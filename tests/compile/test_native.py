@@ -567,7 +567,7 @@ def test_an_array_that_is_overrun_is_noticed(segment: str, monkeypatch: pytest.M
 
 
 def test_the_missing_package_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "llvmlite.binding", None)
+    monkeypatch.setitem(sys.modules, "llvmlite", None)
     with pytest.raises(MissingPackageError, match=r"pip install \"tinygrad_cnn\[fast\]\""):
         native(tg.exp)
 

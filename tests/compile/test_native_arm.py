@@ -35,7 +35,7 @@ def instructions(plan: NativePlan, triple: str = "aarch64-unknown-linux-gnu") ->
         kernel.exported = True
     text = llvm.parse_assembly(f'target triple = "{triple}"\n' + module(kernels, 128), llvm.create_context())
     text.verify()
-    return str(arm.create_target_machine(opt=machine.OPTIMISATION).emit_assembly(text))
+    return str(arm.create_target_machine(opt=machine.compiler.OPTIMISATION).emit_assembly(text))
 
 
 def innermost(assembly: str, name: str) -> list[str]:

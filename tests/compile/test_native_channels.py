@@ -13,7 +13,7 @@ import tinygrad_cnn as tg
 from tinygrad_cnn import nn
 from tinygrad_cnn.compile.native import NativePlan
 
-pytest.importorskip("llvmlite.binding", reason="llvmlite is not installed")
+pytest.importorskip("llvmlite", reason="llvmlite is not installed")
 
 F = nn.functional
 executor = importlib.import_module("tinygrad_cnn.compile.native.executor")

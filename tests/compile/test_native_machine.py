@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
+import shutil
 import sys
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ import numpy as np
 import pytest
 
 import tinygrad_cnn as tg
-from tinygrad_cnn.compile.native import machine, program, runtime
+from tinygrad_cnn.compile.native import disk, machine, program, runtime
 
 from .native_programs import RESULT, folder, in_a_process, needs_native, sums, words
 
@@ -52,10 +53,15 @@ CALLED = "define void @callee(ptr %p) {\n  store i64 7, ptr %p\n  ret void\n}\n"
 
 @needs_native
 @pytest.mark.parametrize("helper", ["works", "fails", "cannot start"])
-def test_two_modules_are_compiled_by_two_processes(helper: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(machine.os, "cpu_count", lambda: 2)
+@pytest.mark.parametrize("cores", [1, 2])
+def test_two_modules_are_compiled_by_other_processes(
+    helper: str, cores: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(machine.os, "cpu_count", lambda: cores)
+    machine._leave()
     if helper == "fails":
-        monkeypatch.setattr(machine, "_HELPER", "raise SystemExit(1)")
+        (tmp_path / "broken.py").write_text("raise SystemExit(1)")
+        monkeypatch.setattr(machine.compiler, "__file__", str(tmp_path / "broken.py"))
     if helper == "cannot start":
         monkeypatch.setattr(machine.sys, "executable", "/there/is/no/such/python")
     binary = machine.Binary(CALLER, CALLED)
@@ -93,9 +99,10 @@ def _on_the_cpu(device_name: str) -> None:
 
 
 @pytest.fixture
-def _crew_first() -> None:
+def _crew_first(folder: Path) -> None:
     """The crew has its code before the test looks at the cache."""
     runtime._crew()
+    shutil.rmtree(folder, ignore_errors=True)
 
 
 @needs_native
@@ -208,8 +215,8 @@ for function in (model, training):
             raise RuntimeError("no home")
 
         monkeypatch.delenv("TINYGRAD_CNN_CACHE")
-        monkeypatch.setattr(machine.Path, "home", lost)
-        assert machine.cache_folder() is None
+        monkeypatch.setattr(disk.Path, "home", lost)
+        assert disk.cache_folder() is None
         assert answer(machine.Binary(sums())) == 5
 
     def test_killed_writer(self, folder: Path) -> None:
@@ -230,7 +237,7 @@ for function in (model, training):
         def full(*_: object) -> None:
             raise OSError("the disk is full")
 
-        monkeypatch.setattr(machine.os, "replace", full)
+        monkeypatch.setattr(disk.os, "replace", full)
         assert answer(machine.Binary(sums())) == 5
         assert files(folder) == []
 
@@ -240,7 +247,7 @@ for function in (model, training):
             if rounds == 4:
                 machine.Binary(sums(1))  # used now, so it is not old
                 sizes = [path.stat().st_size for path in made]
-                monkeypatch.setattr(machine, "CACHE_LIMIT", sum(sizes) + sizes[0] // 2)
+                monkeypatch.setattr(disk, "CACHE_LIMIT", sum(sizes) + sizes[0] // 2)
             machine.Binary(sums(rounds))
             made += set(files(folder)) - set(made)
             os.utime(made[-1], (10**9 + rounds,) * 2)

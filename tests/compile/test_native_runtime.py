@@ -35,7 +35,7 @@ __all__ = ["folder"]
 
 
 def test_why_not_names_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "llvmlite.binding", None)
+    monkeypatch.setitem(sys.modules, "llvmlite", None)
     assert "pip install 'tinygrad_cnn[fast]'" in machine.why_not()
 
 

@@ -11,8 +11,9 @@ import pytest
 
 import tinygrad_cnn as tg
 from tinygrad_cnn import nn
+from tinygrad_cnn.compile.native import machine
 
-pytest.importorskip("llvmlite.binding", reason="llvmlite is not installed")
+pytest.importorskip("llvmlite", reason="llvmlite is not installed")
 
 executor = importlib.import_module("tinygrad_cnn.compile.native.executor")
 FORWARD, GRADIENT = "Winograd", "WinogradGradient"
@@ -169,7 +170,7 @@ def test_few_places_or_channels_are_computed_directly(channels, size):
 
 @pytest.mark.parametrize("batch", [16, 33])
 def test_with_the_registers_of_a_smaller_processor(batch, monkeypatch):
-    monkeypatch.setattr(executor, "host_features", lambda: "")
+    monkeypatch.setattr(executor, "host", lambda: machine.host()._replace(features=""))
     names, pairs = in_both(
         lambda: nn.Conv2d(16, 24, 3, padding=1), gradients, images(batch, 16, 8, 8), images(batch, 24, 8, 8, seed=1)
     )

@@ -202,7 +202,7 @@ def _native_runs() -> bool:
 
 def _check_native() -> None:
     """Raise where native code cannot run."""
-    require("compile", "llvmlite.binding", "llvmlite", "fast")
+    require("compile", "llvmlite", "llvmlite", "fast")
     from .native.machine import why_not
 
     if reason := why_not():

@@ -37,7 +37,7 @@ from ..simplify import apply_algebra
 from ..split import NotSplitError, Part, batch_size, part_of
 from . import runtime
 from .lanes import PARTIAL, Buffer, NotLanesError, View
-from .machine import Binary, assembly, give_memory_back, host_features
+from .machine import Binary, assembly, give_memory_back, host
 from .places import keep_batch
 from .planner import Planner
 from .products import is_dense_heavy
@@ -84,7 +84,7 @@ class NativePlan:
         self.graph = _optimise(traced)
         self.macs = sum(count_macs(node) for node in traced.nodes)
         """Multiply-adds of one run."""
-        wide = "+avx512f" in host_features() if cpu is None else "avx512" in cpu
+        wide = "+avx512f" in host().features if cpu is None else "avx512" in cpu
         self.cpu, self.width = cpu, 512 if wide else 256
         self.checked = checked
         self.total = batch_size(self.graph)

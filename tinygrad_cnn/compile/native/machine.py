@@ -2,82 +2,110 @@
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import ctypes
 import functools
-import hashlib
 import importlib
+import json
 import os
+import pickle
 import re
 import subprocess
 import sys
-import tempfile
+import threading
 import time
 import weakref
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
-OPTIMISATION = 1
-"""How hard LLVM tries to choose and order instructions. Nothing is rewritten before that."""
-CACHE_LIMIT = 256 << 20
-"""How many bytes the files of finished code may take together."""
+from . import compiler
+from .disk import file_about, read_file, write_file
+from .objects import READS_OBJECTS, Engine, Loaded, Mapped
 
 
 def why_not() -> str:
     """Why native code cannot run here, as a part of a sentence; empty if it can."""
     try:
-        llvm = importlib.import_module("llvmlite.binding")
+        importlib.import_module("llvmlite")
+        version = host().version
     except ImportError:
         return "llvmlite is not installed: pip install 'tinygrad_cnn[fast]'"
+    except OSError as error:
+        return f"llvmlite does not work: {error}"
     if sys.maxsize < 2**32:
         return "native code needs a 64-bit Python"
-    if llvm.llvm_version_info < (20,):
+    if version < (20,):
         return "this llvmlite is too old: pip install -U 'tinygrad_cnn[fast]'"
     try:
-        llvm.check_jit_execution()
+        if READS_OBJECTS:
+            Mapped([]).close()
+        else:
+            importlib.import_module("llvmlite.binding").check_jit_execution()
     except OSError as error:
         return f"this system does not let a program make code: {error.strerror}"
     return ""
 
 
-@functools.cache
-def _llvm() -> Any:
-    llvm = importlib.import_module("llvmlite.binding")
-    llvm.initialize_native_target()
-    llvm.initialize_native_asmprinter()
-    return llvm
+# The processor
+
+
+class Host(NamedTuple):
+    """What LLVM says of this machine."""
+
+    cpu: str
+    features: str
+    """What the processor can do: ``"+avx2,-avx512f,..."``."""
+    triple: str
+    """The kind of processor and system."""
+    version: tuple[int, ...]
+    """LLVM's own."""
 
 
 @functools.cache
-def host_features() -> str:
-    """What this processor can do, in LLVM's words: ``"+avx2,-avx512f,..."``."""
-    return str(_llvm().get_host_cpu_features().flatten())
+def host() -> Host:
+    """This machine, as LLVM sees it. Where it was asked before, the answer is on disk."""
+    if not READS_OBJECTS:
+        return Host(*compiler.host())
+    processor = _processor()
+    package = importlib.import_module("llvmlite")
+    path = file_about("host", processor, package.__version__, package.__file__) if processor else None
+    if (known := read_file(path)) is not None:
+        cpu, features, triple, version = json.loads(known)
+        return Host(cpu, features, triple, tuple(version))
+    found = Host(*_ask([("host", ())])[0])
+    write_file(path, json.dumps(found).encode())
+    return found
 
 
-# Machine code
+def _processor() -> str:
+    """What Linux says of the first processor, apart from what changes: its speed at the moment."""
+    try:
+        first = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").split("\n\n", 1)[0]
+    except OSError:
+        return ""
+    return "\n".join([line for line in first.splitlines() if not line.startswith(("cpu MHz", "bogomips"))])
 
 
 def processor() -> str:
     """LLVM's name of this processor, and what it can do."""
-    return f"{_llvm().get_host_cpu_name()} {host_features()}"
+    return f"{host().cpu} {host().features}"
 
 
-def _target_machine(cpu: str | None, features: str | None) -> tuple[Any, str, str]:
-    """LLVM's machine for a processor, the processor's name, and what it can do."""
-    llvm = _llvm()
+def _named(cpu: str | None, features: str | None) -> tuple[str, str]:
+    """A processor's name and what it can do; without a name, this one's."""
     if features is None:
-        features = "" if cpu else host_features()
-    cpu = cpu or str(llvm.get_host_cpu_name())
-    target = llvm.Target.from_default_triple()
-    return target.create_target_machine(cpu=cpu, features=features, opt=OPTIMISATION, jit=True), cpu, features
+        features = "" if cpu else host().features
+    return cpu or host().cpu, features
 
 
 def assembly(texts: Sequence[str], cpu: str | None = None) -> str:
     """The instructions that modules become, in the processor's own language."""
-    llvm, (machine, _, _) = _llvm(), _target_machine(cpu, None)
-    modules = [llvm.parse_assembly(text, llvm.create_context()) for text in texts]
-    return "\n".join([str(machine.emit_assembly(module)) for module in modules])
+    return str(_ask([("assembly", (list(texts), *_named(cpu, None)))])[0])
+
+
+# Machine code
 
 
 class Binary:
@@ -93,8 +121,8 @@ class Binary:
 
     def __init__(self, *texts: str, cpu: str | None = None, features: str | None = None) -> None:
         begin = time.perf_counter()
-        self._open(cpu, features)
-        self._add(self._codes(texts, [self._file(text) for text in texts]))
+        self._cpu, self._features = _named(cpu, features)
+        self._load(self._codes(texts, [self._file(text) for text in texts]))
         self.seconds = time.perf_counter() - begin
         """How long all this took."""
 
@@ -108,46 +136,33 @@ class Binary:
             key: what the text depends on; nothing, where this is not known.
             write: gives the modules.
             cpu: LLVM's name of the processor.
-            large: whether there will be two modules: then the other process starts while the text is written.
+            large: whether there will be two modules. Their compilers start while the text is written.
         """
         begin = time.perf_counter()
         self = cls.__new__(cls)
-        self._open(cpu, None)
+        self._cpu, self._features = _named(cpu, None)
         index = self._file("files of", key) if key else None
         names, *paths = (read_file(index) or b"").decode().split("\n")
         codes = [read_file(index.parent / path) for path in paths] if index is not None else []
         if codes and None not in codes:
             self.cached, self._names = True, set(names.split())
         else:
-            helper = _Helper(self._cpu, self._features) if large else None
-            try:
-                texts = write()
-                files = [self._file(text) for text in texts]
-                codes = list(self._codes(texts, files, helper))
-            finally:
-                if helper is not None:
-                    helper.leave()
+            expect(1 + large)
+            texts = write()
+            files = [self._file(text) for text in texts]
+            codes = list(self._codes(texts, files))
             if None not in files:
                 known = [" ".join(sorted(self._names)), *[file.name for file in files if file is not None]]
                 write_file(index, "\n".join(known).encode())
-        self._add([code for code in codes if code is not None])
+        self._load([code for code in codes if code is not None])
         self.seconds = time.perf_counter() - begin
         return self
 
-    def _open(self, cpu: str | None, features: str | None) -> None:
-        llvm = _llvm()
-        self._machine, self._cpu, self._features = _target_machine(cpu, features)
-        self._engine = llvm.create_mcjit_compiler(llvm.parse_assembly("", llvm.create_context()), self._machine)
-        # Python takes cycles apart in any order; the engine must go before what it is made of.
-        self._end = weakref.finalize(self, self._engine.close)
-        self._end.atexit = False  # a thread that nobody waits for may still be inside
-
     def _file(self, *about: str) -> Path | None:
-        llvm = _llvm()
-        versions = (llvm.llvm_version_info, importlib.import_module("llvmlite").__version__, OPTIMISATION)
-        return _file(*about, self._cpu, self._features, self._machine.triple, *versions)
+        versions = (host().version, importlib.import_module("llvmlite").__version__, compiler.OPTIMISATION)
+        return file_about(*about, self._cpu, self._features, host().triple, *versions)
 
-    def _codes(self, texts: Sequence[str], paths: Sequence[Path | None], helper: _Helper | None = None) -> list[bytes]:
+    def _codes(self, texts: Sequence[str], paths: Sequence[Path | None]) -> list[bytes]:
         """The code of each module, from disk or made now."""
         found = [read_file(path) for path in paths]
         missing = [number for number, code in enumerate(found) if code is None]
@@ -155,23 +170,27 @@ class Binary:
         """Whether all code was found on disk."""
         exports = r"^define (?!internal |private )[^@\n]*@([\w.]+)\("
         self._names = {name for text in texts for name in re.findall(exports, text, re.MULTILINE)}
-        new = [texts[number] for number in missing]
-        made = _compile_all(new, self._names, self._machine, self._cpu, self._features, helper)
+        made = _ask([("compile_text", (texts[n], self._names, self._cpu, self._features)) for n in missing])
         for number, code in zip(missing, made, strict=True):
             found[number] = code
             write_file(paths[number], code)
         return [code for code in found if code is not None]
 
-    def _add(self, codes: Sequence[bytes]) -> None:
-        for code in codes:
-            self._engine.add_object_file(_llvm().ObjectFileRef.from_data(code))
-        self._engine.finalize_object()
+    def _load(self, codes: Sequence[bytes]) -> None:
+        self._code: Loaded
+        if READS_OBJECTS:
+            self._code = Mapped(codes)
+        else:
+            self._code = Engine(codes, compiler.target_machine(self._cpu, self._features))
+        # Python takes cycles apart in any order; LLVM's engine must go before what it is made of.
+        self._end = weakref.finalize(self, self._code.close)
+        self._end.atexit = False  # a thread that nobody waits for may still be inside
 
     def address(self, name: str) -> int:
         """Where an exported function begins."""
         if name not in self._names:
             raise RuntimeError(f"the module exports no function {name!r}, only: {', '.join(sorted(self._names))}")
-        return int(self._engine.get_function_address(name))
+        return self._code.address(name)
 
     def close(self) -> None:
         """Give the memory back. No function of the module may be called from now on."""
@@ -181,65 +200,7 @@ class Binary:
     def keep(self) -> None:
         """Leave the code in memory as long as the process lives."""
         self._end.detach()
-        self._engine.detach()
-
-
-_HELPER = """
-import sys
-import llvmlite.binding as llvm
-cpu, features, optimisation = sys.argv[1:]
-llvm.initialize_native_target()
-llvm.initialize_native_asmprinter()
-target = llvm.Target.from_default_triple()
-machine = target.create_target_machine(cpu=cpu, features=features, opt=int(optimisation), jit=True)
-module = llvm.parse_assembly(sys.stdin.read(), llvm.create_context())
-sys.stdout.buffer.write(machine.emit_object(module))
-"""
-"""What the other process does."""
-
-
-class _Helper:
-    """Another process that compiles a module: llvmlite lets only one thread of a process compile."""
-
-    def __init__(self, cpu: str, features: str) -> None:
-        self._process: subprocess.Popen[bytes] | None = None
-        if (os.cpu_count() or 1) > 1 and sys.executable:
-            command, pipe = [sys.executable, "-c", _HELPER, cpu, features, str(OPTIMISATION)], subprocess.PIPE
-            with contextlib.suppress(OSError):
-                self._process = subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=subprocess.DEVNULL)
-
-    def begin(self, text: str) -> None:
-        """Compile this."""
-        if self._process is not None and self._process.stdin is not None:
-            with contextlib.suppress(OSError), self._process.stdin as into:
-                into.write(text.encode())
-            self._process.stdin = None  # for communicate()
-
-    def finish(self) -> bytes:
-        """The code; nothing, where that has failed."""
-        if self._process is None:
-            return b""
-        code = self._process.communicate()[0]
-        return code if self._process.returncode == 0 else b""
-
-    def leave(self) -> None:
-        """Whatever it does is not needed."""
-        if self._process is not None and self._process.poll() is None:
-            self._process.kill()
-            self._process.communicate()
-
-
-def _compile_all(
-    texts: Sequence[str], own: set[str], machine: Any, cpu: str, features: str, helper: _Helper | None
-) -> list[bytes]:
-    """The code of each text. All but the first are compiled by other processes, where there are cores for them."""
-    others = [helper if helper and not number else _Helper(cpu, features) for number in range(len(texts) - 1)]
-    for text, each in zip(texts[1:], others, strict=True):
-        each.begin(text)
-    made = [_compile(text, own, machine) for text in texts[:1]]
-    for text, each in zip(texts[1:], others, strict=True):
-        made.append(each.finish() or _compile(text, own, machine))  # here, where it says what is wrong
-    return made
+        self._code.detach()
 
 
 def give_memory_back() -> None:
@@ -249,97 +210,138 @@ def give_memory_back() -> None:
         trim(0)
 
 
-def _compile(text: str, own: set[str], machine: Any) -> bytes:
-    """The code of one text, which may call the functions of its own program."""
-    llvm = _llvm()
+# Processes that compile
+
+Request = tuple[str, tuple[Any, ...]]
+"""The name of one of the compiler's functions, and what it is called with."""
+
+
+class _Compiler:
+    """A process that answers the compiler's requests, one after the other. It ends when nobody asks for a while."""
+
+    def __init__(self) -> None:
+        where = Path(str(importlib.import_module("llvmlite").__file__)).parents[1]
+        command, pipe = [sys.executable, "-I", "-S", compiler.__file__, str(where)], subprocess.PIPE
+        self._process: subprocess.Popen[bytes] | None = None
+        if sys.executable and not getattr(sys, "frozen", False):
+            with contextlib.suppress(OSError):
+                self._process = subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=subprocess.DEVNULL)
+
+    def send(self, request: Request) -> None:
+        """Begin to answer."""
+        if self._process is not None and self._process.stdin is not None:
+            with contextlib.suppress(OSError):
+                pickle.dump(request, self._process.stdin)
+                self._process.stdin.flush()
+
+    def receive(self) -> tuple[bool, Any] | None:
+        """Whether it went well, and the result or what was wrong; nothing where there is no process."""
+        if self._process is None or self._process.stdout is None:
+            return None
+        with contextlib.suppress(EOFError, pickle.UnpicklingError):
+            answer: tuple[bool, Any] = pickle.load(self._process.stdout)
+            return answer
+        code = self._process.wait()
+        if code < 0:
+            return False, f"the process that compiles was ended by signal {-code}"
+        return None
+
+    @property
+    def alive(self) -> bool:
+        """Whether it may be asked again."""
+        return self._process is not None and self._process.poll() is None
+
+    def end(self) -> None:
+        """Whatever it does is not needed."""
+        if self._process is not None:
+            self._process.kill()
+            for pipe in (self._process.stdin, self._process.stdout):
+                with contextlib.suppress(OSError):
+                    pipe.close()  # type: ignore[union-attr]
+            self._process.wait()
+
+    def disown(self) -> None:
+        """It is no child of this process."""
+        if self._process is not None:
+            self._process.returncode = 0
+
+
+_lock = threading.Lock()
+_idle: list[_Compiler] = []
+"""Compilers that nobody asks at the moment."""
+
+
+def _start(count: int) -> None:
+    """Have so many idle compilers, as far as there are cores for them. Called with the lock held."""
+    for each in [each for each in _idle if not each.alive]:
+        _idle.remove(each)
+        each.end()
+    _idle.extend([_Compiler() for _ in range(min(count, os.cpu_count() or 1) - len(_idle))])
+
+
+def expect(modules: int) -> None:
+    """Let compilers start for so many modules, which will come soon."""
+    with _lock:
+        _start(modules)
+
+
+def _ask(requests: Sequence[Request]) -> list[Any]:
+    """The results, which several processes find at the same time; where none can be started, this one finds them.
+
+    Raises :class:`RuntimeError` with what was wrong.
+    """
+    if not requests:
+        return []
+    with _lock:
+        _start(len(requests))
+        mine, _idle[:] = _idle[: len(requests)], _idle[len(requests) :]
+    answers: list[tuple[bool, Any] | None] = []
     try:
-        module = llvm.parse_assembly(text, llvm.create_context())
-        module.verify()
-    except RuntimeError as error:
-        raise RuntimeError(f"LLVM does not take the text of a module: {str(error).strip()}") from None
-    for function in module.functions:  # LLVM ends the process where one is missing
-        name = function.name
-        here = not function.is_declaration or name in own or name.startswith("llvm.")
-        if not here and llvm.address_of_symbol(name) is None:
-            raise RuntimeError(f"the module calls a function that this process does not have: {name}")
-    return bytes(machine.emit_object(module))
+        while len(answers) < len(requests):
+            pairs = list(zip(mine, requests[len(answers) :], strict=False))
+            for each, request in pairs:
+                each.send(request)
+            answers += [each.receive() for each, _ in pairs]
+    except BaseException:  # half of an answer may be under way
+        for each in mine:
+            each.end()
+        raise
+    with _lock:
+        _idle.extend(mine)
+    results = []
+    for request, answer in zip(requests, answers, strict=True):
+        well, result = answer or _ask_anew(request)
+        if not well:
+            raise RuntimeError(result)
+        results.append(result)
+    return results
 
 
-# Machine code on disk
+def _ask_anew(request: Request) -> tuple[bool, Any]:
+    """Ask a new process, for the other ended just when it was asked; or do the work here."""
+    another = _Compiler()
+    another.send(request)
+    answer = another.receive()
+    another.end()
+    name, arguments = request
+    return answer or (True, compiler.REQUESTS[name](*arguments))  # type: ignore[operator]
 
 
-def cache_folder() -> Path | None:
-    """Where finished code is kept: ``$TINYGRAD_CNN_CACHE``, or a folder among the user's caches."""
-    if chosen := os.environ.get("TINYGRAD_CNN_CACHE"):
-        return Path(chosen)
-    try:
-        home = Path.home()
-    except RuntimeError:
-        return None
-    if sys.platform == "win32":
-        base = os.environ.get("LOCALAPPDATA") or home / "AppData" / "Local"
-    elif sys.platform == "darwin":
-        base = home / "Library" / "Caches"
-    else:
-        base = os.environ.get("XDG_CACHE_HOME") or home / ".cache"
-    return Path(base) / "tinygrad_cnn" / "native"
+def _leave() -> None:
+    """At the end of this process."""
+    for each in _idle:
+        each.end()
 
 
-def _file(*everything: object) -> Path | None:
-    folder = cache_folder()
-    if folder is None:
-        return None
-    return folder / (hashlib.sha256("\n".join(map(str, everything)).encode()).hexdigest() + ".code")
+def _forget() -> None:
+    """In a new process after ``fork``: the compilers are those of the other."""
+    global _lock  # noqa: PLW0603 - another thread of the other process may have held it
+    _lock = threading.Lock()
+    for each in _idle:
+        each.disown()
+    _idle.clear()
 
 
-def read_file(path: Path | None) -> bytes | None:
-    """What was written, if all of it is there."""
-    if path is None:
-        return None
-    try:
-        data = path.read_bytes()
-    except OSError:
-        return None
-    if hashlib.sha256(data[32:]).digest() != data[:32]:
-        return None
-    with contextlib.suppress(OSError):
-        os.utime(path)  # files that were not used for the longest time are removed first
-    return data[32:]
-
-
-def write_file(path: Path | None, data: bytes) -> None:
-    """Write a file that is there as a whole or not at all. Where it cannot be written, nothing is kept."""
-    if path is None:
-        return
-    with contextlib.suppress(OSError):
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(".part", dir=path.parent)
-        try:
-            with os.fdopen(handle, "wb") as file:
-                file.write(hashlib.sha256(data).digest() + data)
-            os.replace(name, path)
-        except BaseException:
-            os.unlink(name)
-            raise
-        _tidy(path.parent)
-
-
-def _tidy(folder: Path) -> None:
-    """Remove what killed writers left behind, and the oldest files where there is too much."""
-    found, total = [], 0
-    for path in folder.iterdir():
-        if path.suffix not in (".code", ".part"):
-            continue
-        with contextlib.suppress(FileNotFoundError):  # another process tidies, too
-            about = path.stat()
-            if path.suffix == ".part":
-                if about.st_mtime < time.time() - 3600:
-                    path.unlink()
-                continue
-            found.append((about.st_mtime, about.st_size, path))
-            total += about.st_size
-    for _, size, path in sorted(found):
-        if total <= CACHE_LIMIT:
-            break
-        path.unlink(missing_ok=True)
-        total -= size
+atexit.register(_leave)
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forget)

@@ -18,8 +18,9 @@ from ..graph import Graph
 from ..passes import text_of
 from ..report import count_macs_stored
 from .dense import MANY
+from .disk import cache_folder, read_file, write_file
 from .loops import widths
-from .machine import cache_folder, processor, read_file, write_file
+from .machine import processor
 from .steps import Step
 
 LAYOUTS = (16, 1)

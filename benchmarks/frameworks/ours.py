@@ -77,7 +77,9 @@ def make(case: Case, variant: str) -> Task:
     images, labels = tg.Tensor(case.images), tg.Tensor(case.labels)
 
     def load() -> None:
-        model.load_state_dict(dict(zip(names, case.weights(), strict=True)), strict=False)
+        weights = case.weights()
+        for name in names:  # one at a time, so that no process pays for two copies of all
+            model.load_state_dict({name: next(weights)}, strict=False)
 
     load()
     if not case.training:
@@ -92,7 +94,6 @@ def make(case: Case, variant: str) -> Task:
         return without_parameters(model, case.images, variant)
 
     optimizer = tg.optim.Adam(model.parameters(), lr=RATE)
-    memory = {name: value.numpy() for name, value in optimizer.state_dict().items()}
 
     def train(images: tg.Tensor, labels: tg.Tensor) -> tg.Tensor:
         optimizer.zero_grad()
@@ -106,7 +107,8 @@ def make(case: Case, variant: str) -> Task:
 
     def reset() -> None:
         load()
-        optimizer.load_state_dict(memory)
+        for each in optimizer.state.values():
+            each.assign(0)
 
     return Task(lambda: step(images, labels), tg.Tensor.numpy, reset)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import _thread
 import importlib
 import threading
+import weakref
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -450,3 +451,43 @@ def test_two_plans_change_the_same_parameters_in_turn() -> None:
             assert found == pytest.approx(expected, rel=1e-9)
     for mine, theirs in zip(compiled.numbers().values(), eager.numbers().values(), strict=True):
         np.testing.assert_allclose(mine, theirs, rtol=1e-9, atol=1e-9)
+
+
+@needs_plans
+@pytest.mark.parametrize("first", [True, False])
+def test_a_step_that_fails_with_new_numbers_leaves_them(first: bool) -> None:
+    """They lie in the plan from then on, and are those that the user gave."""
+    task = Task("convolutional")
+    step = tg.compile(task.step)
+    if not first:
+        step(task.inputs, task.labels)
+        for leaf in task.model.parameters():
+            leaf.assign(leaf.numpy() + 1)
+    before = task.numbers()
+    with pytest.raises(PositionError):
+        step(task.inputs, tg.Tensor(np.full(6, 77)))
+    for name, array in task.numbers().items():
+        np.testing.assert_array_equal(array, before[name], err_msg=name)
+
+
+@needs_plans
+def test_numbers_that_lie_in_a_plan_are_kept_nowhere_else() -> None:
+    """Neither those of a parameter that changes there, nor old ones of a parameter that is only read."""
+    read, changed = nn.Parameter(np.ones(1000, "float32")), nn.Parameter(np.ones(1000, "float32"))
+    optimizer = tg.optim.SGD([changed], lr=0.1)
+
+    @tg.compile
+    def step(x: tg.Tensor) -> tg.Tensor:
+        optimizer.zero_grad()
+        loss = (x * read * changed).sum()
+        loss.backward()
+        optimizer.step()
+        return loss.detach()
+
+    given = weakref.ref(changed.array)
+    step(tg.Tensor(np.ones((2, 1000), "float32")))
+    assert given() is None
+    old = weakref.ref(read.array)
+    read.assign(np.full(1000, 2, "float32"))
+    assert old() is None
+    assert changed.numpy()[0] == np.float32(0.8)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ctypes
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -44,3 +46,10 @@ def place(lives: Sequence[Life]) -> tuple[list[int], int]:
         placed.sort(key=lambda each: each[0])
         total = max(total, start + size)
     return starts, total
+
+
+def give_memory_back() -> None:
+    """Return to the system what is free; where the C library can."""
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None) if sys.platform == "linux" else None
+    if trim is not None:
+        trim(0)

@@ -9,8 +9,9 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import repeat
-from operator import attrgetter, is_
+from operator import attrgetter, call, is_
 from typing import TYPE_CHECKING, Any
+from weakref import ref
 
 import numpy as np
 
@@ -21,6 +22,7 @@ from ..tensor import Tensor
 from .forms import TENSOR, unflatten
 from .graph import State
 from .layout import inverse
+from .memory import give_memory_back
 from .plan import Plan, uninterrupted
 from .trace import Guards
 
@@ -30,6 +32,8 @@ if TYPE_CHECKING:
 
 # A small step is over in some ten microseconds, so what is asked about every leaf is asked without a loop in Python.
 NODE, ARRAY = attrgetter("node"), attrgetter("_array")
+MUCH = 8 << 20
+"""So many bytes that are not needed any more go back to the system."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,7 +61,8 @@ class Runner:
         graph = plan.graph
         pairs = list(zip(graph.states, plan.states, strict=True))
         self._leaves = [(state.leaf, state.dims, memory) for state, memory in pairs if state.leaf is not None]
-        self._seen: list[Node | None] = [None] * len(self._leaves)
+        self._seen: list[Callable[[], Node | None]] = [_nothing] * len(self._leaves)
+        """For each leaf a weak reference to the node whose numbers lie here: nobody keeps an old one for this."""
         self._read = [_reader(state, memory) for state, memory in pairs if state.leaf is None]
         place = {id(leaf): index for index, (leaf, _, _) in enumerate(self._leaves)}
         assigned = [effect for effect in graph.effects if effect.kind == "assign"]
@@ -69,6 +74,7 @@ class Runner:
         self._specs = [node.spec for node in plan.traced.results[:outputs]]
         self._tensors = [leaf for leaf, _, _ in self._leaves]
         self._kept_tensors = [leaf for leaf, _ in self._kept]
+        self._changed_here = {index for _, index in self._kept}
         gradients = any(effect.position >= 0 for effect in self._gradients) or not all(guards.had_none)
         self._quiet = self._changes and not self._given and not gradients
         """Whether only tensors change whose numbers lie here between calls."""
@@ -81,7 +87,7 @@ class Runner:
         """One call. Nothing is changed unless everything was computed."""
         plan = self.plan
         plan.load([tensor.array for tensor in tensors])
-        if not all(map(is_, map(NODE, self._tensors), self._seen)):
+        if not all(map(is_, map(NODE, self._tensors), map(call, self._seen))):
             self._bring_leaves()
             plan.prepare()
         for read in self._read:
@@ -119,12 +125,21 @@ class Runner:
         return outputs[0] if self.description is TENSOR else unflatten(self.description, iter(outputs))
 
     def _bring_leaves(self) -> None:
-        """Copy the numbers of leaves that have others than those that lie here."""
+        """Copy the numbers of leaves that have others than those that lie here.
+
+        Leaves that change here have theirs only here from now on, so that there are not two copies of all at a time.
+        """
+        freed = 0
         for index, (leaf, dims, memory) in enumerate(self._leaves):
-            if leaf.node is not self._seen[index]:
-                array = leaf.array
-                np.copyto(memory, array if dims is None else array.transpose(dims))
-                self._seen[index] = leaf.node
+            if leaf.node is not self._seen[index]():
+                np.copyto(memory, leaf.array if dims is None else leaf.array.transpose(dims))
+                self._seen[index] = ref(leaf.node)
+                if index in self._changed_here:
+                    with uninterrupted():
+                        self._keep(leaf, index)
+                    freed += memory.nbytes
+        if freed > MUCH:
+            give_memory_back()
 
     def _unseen(self) -> bool:
         """Whether nobody has looked at the tensors that change; so they need not be told of it.
@@ -135,7 +150,7 @@ class Runner:
 
     def _lies_here(self, leaf: Tensor, index: int) -> bool:
         """Whether nobody has seen a leaf's numbers since they were left in the plan."""
-        return leaf._array is None and leaf.node is self._seen[index] and isinstance(leaf.node.op, Resident)
+        return leaf._array is None and leaf.node is self._seen[index]() and isinstance(leaf.node.op, Resident)
 
     def _keep(self, leaf: Tensor, index: int) -> None:
         """From now on the leaf's numbers are those in the plan; whoever has seen the old ones keeps them."""
@@ -145,7 +160,11 @@ class Runner:
         own = memory if dims is None else memory.transpose(inverse(dims))
         leaf._array = None
         leaf._become_node(Node(Resident(own), (), leaf.node.spec, name=leaf.name), leaf.requires_grad)
-        self._seen[index] = leaf.node
+        self._seen[index] = ref(leaf.node)
+
+
+def _nothing() -> None:
+    """What a leaf is seen as before its numbers have come."""
 
 
 def _reader(state: State, memory: np.ndarray) -> Callable[[], None]:

@@ -28,7 +28,7 @@ from ...summary import count_macs
 from ..fuse import fuse
 from ..graph import Graph
 from ..layout import dense_weights
-from ..memory import Life, place
+from ..memory import Life, give_memory_back, place
 from ..numpy.executor import with_copies
 from ..passes import optimise
 from ..plan import uninterrupted
@@ -37,7 +37,7 @@ from ..simplify import apply_algebra
 from ..split import NotSplitError, Part, batch_size, part_of
 from . import runtime
 from .lanes import PARTIAL, Buffer, NotLanesError, View
-from .machine import Binary, assembly, give_memory_back, host
+from .machine import Binary, assembly, host
 from .places import keep_batch
 from .planner import Planner
 from .products import is_dense_heavy
@@ -385,9 +385,9 @@ class NativePlan:
     def _bind(self) -> None:
         program = self.program
         self.binary = Binary.remembered(program.key, lambda: program.texts, self.cpu, program.large)
-        if not self.binary.cached:  # before the plan's own memory is filled
+        if not self.binary.cached:
             program.forget()
-            give_memory_back()
+        give_memory_back()  # before the plan's own memory is filled
         self.arena = runtime.Arena(self.nbytes)
         memory = self.arena.memory
         self._call_segment = runtime.prepare(self.binary.address("step"), self.arena, self.threads)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import atexit
 import contextlib
-import ctypes
 import functools
 import importlib
 import json
@@ -201,13 +200,6 @@ class Binary:
         """Leave the code in memory as long as the process lives."""
         self._end.detach()
         self._code.detach()
-
-
-def give_memory_back() -> None:
-    """Return to the system what is free; where the C library can."""
-    trim = getattr(ctypes.CDLL(None), "malloc_trim", None) if sys.platform == "linux" else None
-    if trim is not None:
-        trim(0)
 
 
 # Processes that compile

@@ -357,58 +357,6 @@ def test_what_is_returned_of_a_parameter_is_its_old_number() -> None:
     assert not compiled.plan.at_once
 
 
-def dense_on_sequences() -> nn.Module:
-    return nn.Sequential(nn.Linear(12, 24), nn.ReLU(), nn.Linear(24, 150), nn.Tanh(), nn.Linear(150, 5))
-
-
-def transformer() -> nn.Module:
-    return nn.TransformerEncoderLayer(12, 3, 20, dropout=0.0, batch_first=True)
-
-
-@pytest.mark.usefixtures("watched")
-@pytest.mark.parametrize("lanes", [1, 16], ids="{} lanes".format)
-@pytest.mark.parametrize("dtype", ["float64", "float32"])
-@pytest.mark.parametrize(
-    ("make", "shape"),
-    [
-        (dense_on_sequences, (20, 7, 12)),
-        (dense_on_sequences, (3, 4, 5, 12)),
-        (dense_on_sequences, (1, 6, 12)),
-        (dense_on_sequences, (5, 1, 12)),
-        (transformer, (20, 7, 12)),
-        (transformer, (2, 5, 12)),
-    ],
-)
-def test_sequences(
-    make: Callable[[], nn.Module], shape: tuple[int, ...], dtype: str, lanes: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Dense layers join examples and places; natively they are convolutions with a kernel of one cell."""
-    monkeypatch.setattr(executor, "lanes_of", lambda *_: lanes)
-    numbers = []
-    for compiled in (False, True):
-        tg.seed(0)
-        model = make().to(dtype)
-        optimizer = tg.optim.SGD(model.parameters(), lr=0.5)
-
-        def step(x: tg.Tensor, model: Any = model, optimizer: Any = optimizer) -> tuple[tg.Tensor, ...]:
-            optimizer.zero_grad()
-            y = model(x)
-            loss = (y**2).mean()
-            loss.backward()
-            optimizer.step()
-            return loss, y
-
-        run = native(step) if compiled else step
-        x = tg.Tensor(np.random.default_rng(0).standard_normal(shape).astype(dtype))
-        results = [each.numpy().copy() for _ in range(3) for each in run(x)]
-        numbers.append([*results, *[each.numpy() for each in model.parameters()]])
-        if compiled:
-            assert isinstance(run.plan, NativePlan)
-            assert all(step.place != "python" for step in run.plan.steps)
-    for one, other in zip(*numbers, strict=True):
-        np.testing.assert_allclose(one, other, **TOLERANCE[dtype])
-
-
 LARGE = 128
 """The length of both axes of a weight that changes as soon as nobody reads its old numbers."""
 

@@ -97,13 +97,18 @@ def _wishes(node: Node) -> tuple[list[Dims], Dims] | None:
 
 
 def _together(node: Node) -> list[Node]:
-    """The inputs that are stored as the node is."""
+    """The inputs that are stored as the node is. A single number lies like everything, and ties nothing together."""
     if isinstance(node.op, Hold):
         return [node.inputs[0]]
-    if isinstance(node.op, MAPS) or _turned(node.op, tuple(range(len(node.spec.shape)))) is not None:
-        axes = len(node.spec.shape)
-        return list(node.inputs) if all(len(each.spec.shape) == axes for each in node.inputs) else []
-    return []
+    return [each for each in node.inputs if each.spec.size > 1] if node.spec.size > 1 and _can_turn(node) else []
+
+
+def _can_turn(node: Node) -> bool:
+    """Whether an operation can be done on inputs stored in any order, if it is the same one for all."""
+    axes = len(node.spec.shape)
+    if not isinstance(node.op, MAPS) and _turned(node.op, tuple(range(axes))) is None:
+        return False
+    return all(len(each.spec.shape) == axes for each in node.inputs)
 
 
 def _turned(op: Operation, dims: Dims) -> Operation | None:
@@ -230,7 +235,7 @@ def _stored(node: Node, groups: _Groups, stored: dict[Node, Node], given: set[No
             return like(node, op, (), spec)
         if isinstance(op, Hold):
             return like(node, op, [_as(stored, groups, node.inputs[0], dims), stored[node.inputs[1]]], spec)
-        if _together(node):
+        if _can_turn(node):
             inputs = [_as(stored, groups, each, dims) for each in node.inputs]
             return like(node, _turned(op, dims) or op, inputs, spec)
     inputs = [_as(stored, groups, each, None) for each in node.inputs]

@@ -16,7 +16,7 @@ import numpy as np
 from ..graph import Node
 from ..ops.base import CONSTANT, Constant, Full, Operation
 from ..ops.elementwise import Add, Cast, Detach, Div, Mul, Neg, Relu, Sub
-from ..ops.index import Index, Range
+from ..ops.index import Index, IndexAdd, Key, Range
 from ..ops.linalg import MatMul
 from ..ops.norm import Standardise
 from ..ops.random import Uniform
@@ -211,6 +211,40 @@ def _pad(node: Node) -> Node:
     return like(node, Index(tuple(key)), (x,), node.spec)
 
 
+def _matmul(node: Node) -> Node:
+    """A product with zeros is zeros, such as the first step of a recurrent network; if the others are finite."""
+    if any(isinstance(each.op, Full) and each.op.value == 0 for each in node.inputs):
+        return _full(node, 0.0)
+    return node
+
+
+def _index(node: Node) -> Node:
+    """Single positions as ranges of length 1, whose axes are left out afterwards."""
+    assert isinstance(node.op, Index)
+    ranges = _ranges(node, node.op.key)
+    if ranges is None:
+        return node
+    kept = like(node, Index(ranges), node.inputs)
+    return _reshape(like(node, Reshape(node.spec.shape), (kept,), node.spec))
+
+
+def _index_add(node: Node) -> Node:
+    assert isinstance(node.op, IndexAdd)
+    ranges = _ranges(node, node.op.key)
+    if ranges is None:
+        return node
+    shape = tuple([each.length for each in ranges])
+    whole = _reshape(like(node, Reshape(shape), node.inputs))
+    return like(node, IndexAdd(ranges, node.op.shape), (whole,), node.spec)
+
+
+def _ranges(node: Node, key: Key) -> tuple[Range, ...] | None:
+    """The key in ranges alone, if that is possible, and something else than what it is."""
+    if len(node.inputs) > 1 or all(isinstance(each, Range) for each in key):
+        return None
+    return tuple([Range(each, 1, 1) if isinstance(each, int) else each for each in key])  # type: ignore[misc]
+
+
 def _relu(node: Node) -> Node:
     return node.inputs[0] if isinstance(node.inputs[0].op, Relu) else node
 
@@ -230,6 +264,9 @@ RULES: dict[type, Callable[[Node], Node]] = {
     Cast: _cast,
     Detach: _detach,
     Div: _div,
+    Index: _index,
+    IndexAdd: _index_add,
+    MatMul: _matmul,
     Mul: _mul,
     Neg: _neg,
     Pad: _pad,

@@ -17,11 +17,11 @@ from itertools import pairwise
 from typing import Any
 
 from ..backend import Array
-from ..graph import Node, Spec
+from ..graph import Node, Spec, order_within
 from ..ops.base import Full, Operation
 from ..ops.conv import Conv, ConvTranspose, ConvWeight
-from ..ops.elementwise import Mul
-from ..ops.index import AddAlongDim, Index, IndexAdd, Range, TakeAlongDim
+from ..ops.elementwise import Cast, LogicalNot, Mul
+from ..ops.index import AddAlongDim, Index, IndexAdd, Picked, Range, TakeAlongDim
 from ..ops.linalg import MatMul
 from ..ops.reduce import AMax, AMin, LogSoftmax, LogSumExp, Mean, Reduction, Sum
 from ..ops.shape import BroadcastTo, Cat, Flip, Pad, Permute, Reshape
@@ -151,6 +151,28 @@ class _Cutter:
         self.new[node], self.axis[node] = rule(self, node, axes)
 
 
+class Follower:
+    """Says on which axis of a node's array the examples lie, as far as that can be told."""
+
+    def __init__(self, graph: Graph, total: int) -> None:
+        self._cutter = _Cutter(total, 0, total)
+        for node in graph.arguments:
+            if node.spec.shape and node.spec.shape[0] == total:
+                self._cutter.new[node], self._cutter.axis[node] = node, 0
+
+    def axis(self, node: Node) -> int | None:
+        """The axis; ``None`` for arrays that do not depend on the examples, or in a way that is not understood."""
+        cutter = self._cutter
+        for each in order_within([node], lambda each: each not in cutter.axis):
+            if each not in cutter.axis:
+                try:
+                    cutter.visit(each)
+                except NotSplitError:
+                    cutter.axis[each] = None
+                cutter.new[each] = each
+        return cutter.axis[node]
+
+
 Rewritten = tuple[Node, int | None]
 
 
@@ -272,8 +294,22 @@ def _pad(cutter: _Cutter, node: Node, axes: Sequence[int | None]) -> Rewritten:
     return like(node, node.op, [cutter.new[node.inputs[0]]]), axis
 
 
+def picks_rows(node: Node) -> bool:
+    """Whether a node picks whole rows of a table by labels, or adds numbers into such rows."""
+    if not isinstance(node.op, Index | IndexAdd) or len(node.inputs) != 2:
+        return False
+    shape = node.op.shape if isinstance(node.op, IndexAdd) else node.inputs[0].spec.shape
+    first, *rest = node.op.key
+    return isinstance(first, Picked) and rest == [Range(0, n, 1) for n in shape[1:]]
+
+
 def _index(cutter: _Cutter, node: Node, axes: Sequence[int | None]) -> Rewritten:
     op, axis = node.op, _first(axes)
+    if picks_rows(node) and axes[1] is not None:
+        if isinstance(op, Index) and axes[0] is None:
+            return like(node, op, [cutter.new[each] for each in node.inputs]), axis
+        if isinstance(op, IndexAdd):
+            return like(node, AllReduce(), [like(node, op, [cutter.cut(each, axes[1]) for each in node.inputs])]), None
     assert isinstance(op, Index | IndexAdd)
     every = Range(0, cutter.total, 1)
     if len(node.inputs) > 1 or not all(isinstance(each, Range) for each in op.key) or op.key[axis] != every:
@@ -285,9 +321,9 @@ def _index(cutter: _Cutter, node: Node, axes: Sequence[int | None]) -> Rewritten
 
 _RULES: dict[type[Operation], Callable[[_Cutter, Node, Sequence[int | None]], Rewritten]] = {
     AMax: _reduction, AMin: _reduction, AddAlongDim: _along, Arranged: _arranged, BroadcastTo: _broadcast_to,
-    Cat: _along, Flip: _along, Hold: _hold, Index: _index, IndexAdd: _index, LogSoftmax: _along, LogSumExp: _along,
-    MatMul: _matmul, Mean: _reduction, Pad: _pad, Permute: _permute, Reshape: _reshape, Sum: _reduction,
-    TakeAlongDim: _along,
+    Cast: _map, Cat: _along, Flip: _along, Hold: _hold, Index: _index, IndexAdd: _index, LogSoftmax: _along,
+    LogSumExp: _along, LogicalNot: _map, MatMul: _matmul, Mean: _reduction, Pad: _pad, Permute: _permute,
+    Reshape: _reshape, Sum: _reduction, TakeAlongDim: _along,
 }  # fmt: skip
 
 

@@ -110,6 +110,8 @@ class IndexAdd(Operation):
         return Spec(self.shape, x.dtype)
 
     def forward(self, xp: Any, x: Array, *indices: Array) -> Array:
+        lengths = [length for each, length in zip(self.key, self.shape, strict=True) if isinstance(each, Picked)]
+        _check_bounds(self.name, indices, lengths, from_end=True)  # it may run before index
         result = xp.zeros(self.shape, dtype=x.dtype)
         key = _array_key(self.key, indices)
         if indices:

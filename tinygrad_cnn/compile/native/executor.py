@@ -23,7 +23,7 @@ from numpy.lib.stride_tricks import as_strided
 from ...backend import Array
 from ...graph import Node
 from ...ops.base import SYMBOL, Full
-from ...ops.index import AddAlongDim, TakeAlongDim
+from ...ops.index import AddAlongDim, IndexAdd, TakeAlongDim
 from ...summary import count_macs
 from ..fuse import fuse
 from ..graph import Graph
@@ -34,7 +34,7 @@ from ..passes import optimise
 from ..plan import uninterrupted
 from ..report import work
 from ..simplify import apply_algebra
-from ..split import NotSplitError, Part, batch_size, part_of
+from ..split import NotSplitError, Part, batch_size, part_of, picks_rows
 from . import runtime
 from .lanes import PARTIAL, Buffer, NotLanesError, View
 from .machine import Binary, assembly, host
@@ -195,7 +195,7 @@ class NativePlan:
                 begin, end = (starts[step.level], ends[step.level]) if whole else (position, position)
                 first[buffer] = min(first.get(buffer, begin), begin)
                 last[buffer] = max(last.get(buffer, end), end)
-        labels = [node.inputs[1] for node in planner.order if isinstance(node.op, TakeAlongDim | AddAlongDim)]
+        labels = [node.inputs[1] for node in planner.order if _has_labels(node)]
         for node in [*self.part.graph.results, *labels]:  # wrong labels are looked at again
             if node in planner.views and planner.views[node].buffer in first:
                 last[planner.views[node].buffer] = len(self.steps)
@@ -556,11 +556,12 @@ class NativePlan:
     def _raise_wrong_labels(self) -> None:
         """Let NumPy say what was wrong."""
         self._wrong[0] = 0
-        for kind in (TakeAlongDim, AddAlongDim):
-            for node in self.planner.order:
-                if isinstance(node.op, kind):
-                    with _blaming(node):
-                        node.op.forward(np, *[self._examples(each, self.planner.axes[node]) for each in node.inputs])
+        nodes = [node for node in self.planner.order if _has_labels(node)]
+        for node in sorted(nodes, key=lambda node: isinstance(node.op, AddAlongDim | IndexAdd)):
+            axes = self.planner.axes
+            whose = [axes.get(each) if picks_rows(node) else axes[node] for each in node.inputs]
+            with _blaming(node):
+                node.op.forward(np, *map(self._examples, node.inputs, whose))
 
     def result(self, position: int) -> np.ndarray:
         """A copy of one result."""
@@ -622,7 +623,12 @@ class NativePlan:
 def _optimise(traced: Graph, turn_dense: bool = True) -> Graph:
     """The graph after the passes that all executors share, and its dense layers on sequences as convolutions."""
     graph = optimise(traced, turn_dense=turn_dense)
-    return graph.with_results(apply_algebra(keep_batch(graph.results)))
+    return graph.with_results(apply_algebra(keep_batch(graph, batch_size(graph))))
+
+
+def _has_labels(node: Node) -> bool:
+    """Whether labels say which numbers a node picks, or where it adds them."""
+    return isinstance(node.op, TakeAlongDim | AddAlongDim) or picks_rows(node)
 
 
 @contextmanager

@@ -20,12 +20,13 @@ import numpy as np
 
 from ...graph import Node
 from ...ops.conv import ConvWeight
+from ...ops.index import IndexAdd
 from ...ops.linalg import MatMul
 from ...ops.reduce import Reduction
 from ...ops.shape import Permute, Reshape
 from ..fuse import Fused
 from ..layout import Arranged
-from ..split import AllReduce, ReshapeRows, Rows
+from ..split import AllReduce, ReshapeRows, Rows, picks_rows
 
 PARTIAL = -1
 """What stands for the axis of the batch in an array that holds a sum over the examples of one block."""
@@ -54,6 +55,8 @@ def _axis(node: Node, given: Sequence[int | None]) -> int | None:
     axis = cut[0]
     if isinstance(op, Fused):
         return _fused_axis(op, given)
+    if picks_rows(node):
+        return PARTIAL if isinstance(op, IndexAdd) else axis
     if isinstance(op, Reshape):
         return op.axis if isinstance(op, ReshapeRows) else PARTIAL
     if isinstance(op, Permute):

@@ -13,16 +13,17 @@ import numpy as np
 
 from ...graph import Node
 from ...ops.base import Full, Operation
-from ...ops.index import AddAlongDim, IndexAdd, Range, TakeAlongDim
+from ...ops.index import AddAlongDim, Index, IndexAdd, Range, TakeAlongDim
 from ...ops.reduce import LogSoftmax
 from ...ops.shape import Cat, Pad
-from ..split import ReshapeRows
+from ..split import ReshapeRows, picks_rows
 from .heads import Constant
 from .ir import SCALARS, Type
 from .lanes import View, example, row_major
 from .loops import Earlier, Operand
 from .rows import AlongRows, LogSoftmaxRows
-from .steps import Draft, Given, Input, LoopStep, Step
+from .steps import Apart, Draft, Given, Input, LoopStep, Step
+from .tables import AddRows, PickRows
 
 if TYPE_CHECKING:
     from .planner import Planner
@@ -49,10 +50,57 @@ def pad(planner: Planner, node: Node, level: int) -> bool:
     return _inside(planner, node, level, [(node.inputs[0], [before for before, _ in op.widths], None)])
 
 
+def pick_rows(planner: Planner, node: Node, level: int) -> bool:
+    """Rows of a table, picked by labels."""
+    table, label = node.inputs
+    view, labels = planner.views.get(table), planner.views[label]
+    if planner.axes[table] is not None or view is None or not view.contiguous or len(view.shape) != 2:
+        return False
+    if label.spec.dtype != np.int64:
+        return False
+    out = planner.own(node, level, None)
+    kernel = PickRows(
+        labels.shape, *view.shape, view.offset,
+        Operand(1, labels.offset, labels.strides, Type("i64", planner.lanes)),
+        Operand(2, out.offset, out.strides, Type(SCALARS[node.spec.dtype], planner.lanes)),
+    )  # fmt: skip
+    planner.checked.add((label, view.shape[0]))
+    planner.add(Step([node], level, "block", kernel, [view.buffer, labels.buffer, out.buffer, Given("wrong")]))
+    return True
+
+
+def add_rows(planner: Planner, node: Node, level: int) -> bool:
+    """The gradient of that: all threads look at all examples, each for some columns of the table."""
+    source, label = node.inputs
+    if isinstance(source.op, Full) or label.spec.dtype != np.int64 or len(node.spec.shape) != 2:
+        return False
+    grad, labels = planner.views[source], planner.views[label]
+    checks = (label, node.spec.shape[0]) not in planner.checked
+    planner.axes[node] = None
+    out = planner.own(node, level + 1, None)
+    kernel = AddRows(
+        labels.shape, *node.spec.shape,
+        Operand(0, grad.offset, grad.strides, Type(SCALARS[node.spec.dtype], planner.lanes)),
+        Operand(1, labels.offset, labels.strides, Type("i64", planner.lanes)),
+        planner.blocks, planner.total, checks,
+    )  # fmt: skip
+    inputs: list[Input] = [grad.buffer, labels.buffer, out.buffer, Given("low"), Given("high")]
+    inputs += [Apart(grad.buffer), Apart(labels.buffer), *[Given("wrong")] * checks]
+    planner.add(Step([node], level + 1, "share", kernel, inputs, rounds=kernel.rounds))
+    return True
+
+
+def index(planner: Planner, node: Node, level: int) -> bool:
+    """Rows of a table; ranges are views."""
+    return picks_rows(node) and pick_rows(planner, node, level)
+
+
 def index_add(planner: Planner, node: Node, level: int) -> bool:
-    """Numbers at equal distances in the middle of zeros."""
+    """Rows added up, or numbers at equal distances in the middle of zeros."""
     op = node.op
     assert isinstance(op, IndexAdd)
+    if picks_rows(node):
+        return add_rows(planner, node, level)
     if len(node.inputs) > 1 or not all(isinstance(each, Range) for each in op.key):
         return False
     ranges: list[Any] = [*op.key, *[Range(0, n, 1) for n in node.spec.shape[len(op.key) :]]]
@@ -64,7 +112,7 @@ def cat(planner: Planner, node: Node, level: int) -> bool:
     """Arrays one behind the other."""
     op = node.op
     assert isinstance(op, Cat)
-    if any(planner.axes.get(each) is None for each in node.inputs):
+    if any(isinstance(each.op, Full) for each in node.inputs):
         return False
     parts, start = [], 0
     for each in node.inputs:
@@ -164,7 +212,7 @@ def along(planner: Planner, node: Node, level: int) -> bool:
 
 
 OTHERS: dict[type[Operation], Callable[[Planner, Node, int], bool]] = {
-    AddAlongDim: along, Cat: cat, IndexAdd: index_add, LogSoftmax: log_softmax, Pad: pad, ReshapeRows: copy,
-    TakeAlongDim: along,
+    AddAlongDim: along, Cat: cat, Index: index, IndexAdd: index_add, LogSoftmax: log_softmax, Pad: pad,
+    ReshapeRows: copy, TakeAlongDim: along,
 }  # fmt: skip
 """Operations, and what computes them."""

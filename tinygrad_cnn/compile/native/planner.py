@@ -16,7 +16,7 @@ from ..numpy.convolve import has_phases
 from ..numpy.executor import margins_of
 from ..recompute import Hold
 from ..schedule import VIEWS, schedule
-from ..split import AllReduce, Part, Rows
+from ..split import AllReduce, Part, Rows, picks_rows
 from . import numbers
 from .ir import SCALARS, Type
 from .lanes import PARTIAL, Buffer, NotLanesError, View, batch_axes, example, row_major
@@ -76,6 +76,8 @@ class Planner:
         """Weights that are turned, and the first level on which they may be read."""
         self.transformed: dict[tuple[Buffer, Weights], tuple[Buffer, int]] = {}
         """Kernels for Winograd's convolutions, and the first level on which they may be read."""
+        self.checked: set[tuple[Node, int]] = set()
+        """Labels that a kernel looks at, and the number that they must be below."""
         self.states: dict[Node, Buffer] = {}
         self.arguments: dict[Node, Buffer] = {}
         self.in_place = self._in_place()
@@ -275,9 +277,13 @@ class Planner:
         lanes = axis is not None and axis != PARTIAL
         if isinstance(op, Reshape):
             shape = example(node.spec.shape, self.axes[node])
-            if not view.contiguous:
+            if view.contiguous:
+                return View(view.buffer, shape, row_major(shape), view.offset, view.lanes)
+            if [n for n in shape if n != 1] != [n for n in view.shape if n != 1]:
                 return None
-            return View(view.buffer, shape, row_major(shape), view.offset, view.lanes)
+            apart = iter([stride for n, stride in zip(view.shape, view.strides, strict=True) if n != 1])
+            strides = tuple([next(apart) if n != 1 else 0 for n in shape])
+            return View(view.buffer, shape, strides, view.offset, view.lanes)
         if isinstance(op, Permute):
             kept = [dim for dim in op.dims if not (lanes and dim == axis)]
             own = [dim - (lanes and dim > axis) for dim in kept]  # type: ignore[operator]
@@ -426,10 +432,9 @@ class Planner:
         level: int,
         offset: int = 0,
     ) -> None:
-        if offset:
-            raise NotLanesError("rows of a part of an array")
         kind = Type(SCALARS[node.spec.dtype], self.lanes)
-        kernel = Load(view.shape, source, step, Operand(1, view.offset, view.strides, kind), self.total, self.lanes)
+        out = Operand(1, view.offset, view.strides, kind)
+        kernel = Load(view.shape, source, step, out, self.total, self.lanes, offset)
         self.add(Step([node], level, "block", kernel, [base, view.buffer, Given("block")]))
 
     def _fused(self, node: Node, level: int) -> bool:
@@ -543,14 +548,14 @@ class Planner:
 
     def _other(self, node: Node, level: int) -> bool:
         op, axis = node.op, self.axes[node]
-        if axis is None or axis == PARTIAL or (node.spec.dtype.kind != "f" and not isinstance(op, Reshape)):
+        if axis is None or (axis == PARTIAL and not picks_rows(node)):
             return False
-        if type(op) in numbers.RULES:
-            single = _single(node)
-            if single is None:
-                return False
+        single = _single(node)
+        if single is not None:
             parameters, body = single
             return self.maps(node, level, body, dict(zip(parameters, node.inputs, strict=True)))
+        if node.spec.dtype.kind != "f" and not isinstance(op, Reshape):
+            return False
         choose = OTHERS.get(type(op))
         return choose is not None and choose(self, node, level)
 

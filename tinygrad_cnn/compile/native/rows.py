@@ -33,6 +33,8 @@ class Load:
     total: int
     """How many examples there are."""
     lanes: int
+    offset: int = 0
+    """Where the first example begins."""
 
     @property
     def key(self) -> Hashable:
@@ -48,7 +50,7 @@ class Load:
         for lane in range(self.lanes):
             number = f.add(f.mul(block, self.lanes), lane)
             inside = f.smallest(number, self.total - 1)
-            rows.append(f.at(source, f.mul(inside, self.step), scalar))
+            rows.append(f.at(source, f.add(f.mul(inside, self.step), self.offset), scalar))
         if self.lanes == 1:
             self._copy(f, rows[0])
             return f

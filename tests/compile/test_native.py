@@ -645,3 +645,36 @@ def test_tuning_needs_native_code() -> None:
     function(tg.Tensor([1.0]))
     with pytest.raises(ArgumentError, match="does not run as native code"):
         function.tune()
+
+
+def enlarged(x: tg.Tensor) -> tg.Tensor:
+    return F.interpolate(x, scale_factor=2, mode="bilinear")
+
+
+WITHOUT_KERNEL: dict[str, tuple[Callable[[tg.Tensor], tg.Tensor], set[str]]] = {
+    "resampling": (enlarged, {"resample", "resample_adjoint"}),
+    "bins": (lambda x: F.adaptive_avg_pool2d(x, (3, 5)), {"resample", "resample_adjoint"}),
+    "windows": (lambda x: F.unfold(x, 3), {"unfold", "fold"}),
+    "place of the largest": (lambda x: x * x.argmax(1).to("float64").unsqueeze(1), {"argmax"}),
+}
+
+
+@pytest.mark.usefixtures("watched")
+@pytest.mark.parametrize("lanes", [1, 16], ids="{} lanes".format)
+@pytest.mark.parametrize("case", WITHOUT_KERNEL)
+def test_operations_without_a_kernel_are_done_between_kernels(
+    case: str, lanes: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(executor, "lanes_of", lambda *_: lanes)
+    function, names = WITHOUT_KERNEL[case]
+    layer = nn.Conv2d(3, 4, 3, padding=1).to("float64")
+
+    def slopes(x: tg.Tensor) -> tuple[tg.Tensor, ...]:
+        y = function(layer(x))
+        return y.detach(), *tg.grad((y * y).mean(), list(layer.parameters()))
+
+    x = tg.Tensor(np.random.default_rng(0).standard_normal((19, 3, 8, 8)))
+    run = native(slopes)
+    for found, expected in zip(run(x), slopes(x), strict=True):
+        np.testing.assert_allclose(found.numpy(), expected.numpy(), **TOLERANCE["float64"])
+    assert {step.nodes[0].op.name for step in run.plan.steps if step.place == "python"} == names

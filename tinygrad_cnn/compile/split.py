@@ -23,8 +23,10 @@ from ..ops.conv import Conv, ConvTranspose, ConvWeight
 from ..ops.elementwise import Cast, LogicalNot, Mul
 from ..ops.index import AddAlongDim, Index, IndexAdd, Picked, Range, TakeAlongDim
 from ..ops.linalg import MatMul
-from ..ops.reduce import AMax, AMin, LogSoftmax, LogSumExp, Mean, Reduction, Sum
+from ..ops.reduce import AMax, AMin, ArgExtremum, ArgMax, ArgMin, LogSoftmax, LogSumExp, Mean, Reduction, Sum
+from ..ops.resample import Resample, ResampleAdjoint
 from ..ops.shape import BroadcastTo, Cat, Flip, Pad, Permute, Reshape
+from ..ops.window import Fold, Unfold
 from .graph import Graph, like
 from .layout import MAPS, Arranged
 from .recompute import Hold
@@ -286,6 +288,20 @@ def _along(cutter: _Cutter, node: Node, axes: Sequence[int | None]) -> Rewritten
     return like(node, op, [cutter.cut(each, axis) for each in node.inputs]), axis
 
 
+def _images(cutter: _Cutter, node: Node, axes: Sequence[int | None]) -> Rewritten:
+    if axes[0] != 0:
+        raise NotSplitError(f"{node.op.name} along the batch")
+    return like(node, node.op, [cutter.new[node.inputs[0]]]), 0
+
+
+def _place_of_extremum(cutter: _Cutter, node: Node, axes: Sequence[int | None]) -> Rewritten:
+    op, axis = node.op, _first(axes)
+    assert isinstance(op, ArgExtremum)
+    if axis == op.dim:
+        raise NotSplitError(f"{op.name} along the batch")
+    return like(node, op, [cutter.new[node.inputs[0]]]), axis - (axis > op.dim)
+
+
 def _pad(cutter: _Cutter, node: Node, axes: Sequence[int | None]) -> Rewritten:
     assert isinstance(node.op, Pad)
     axis = _first(axes)
@@ -320,10 +336,11 @@ def _index(cutter: _Cutter, node: Node, axes: Sequence[int | None]) -> Rewritten
 
 
 _RULES: dict[type[Operation], Callable[[_Cutter, Node, Sequence[int | None]], Rewritten]] = {
-    AMax: _reduction, AMin: _reduction, AddAlongDim: _along, Arranged: _arranged, BroadcastTo: _broadcast_to,
-    Cast: _map, Cat: _along, Flip: _along, Hold: _hold, Index: _index, IndexAdd: _index, LogSoftmax: _along,
-    LogSumExp: _along, LogicalNot: _map, MatMul: _matmul, Mean: _reduction, Pad: _pad, Permute: _permute,
-    Reshape: _reshape, Sum: _reduction, TakeAlongDim: _along,
+    AMax: _reduction, AMin: _reduction, AddAlongDim: _along, ArgMax: _place_of_extremum, ArgMin: _place_of_extremum,
+    Arranged: _arranged, BroadcastTo: _broadcast_to, Cast: _map, Cat: _along, Flip: _along, Fold: _images, Hold: _hold,
+    Index: _index, IndexAdd: _index, LogSoftmax: _along, LogSumExp: _along, LogicalNot: _map, MatMul: _matmul,
+    Mean: _reduction, Pad: _pad, Permute: _permute, Resample: _images, ResampleAdjoint: _images, Reshape: _reshape,
+    Sum: _reduction, TakeAlongDim: _along, Unfold: _images,
 }  # fmt: skip
 
 

@@ -22,7 +22,7 @@ from ...graph import Node
 from ...ops.conv import ConvWeight
 from ...ops.index import IndexAdd
 from ...ops.linalg import MatMul
-from ...ops.reduce import Reduction
+from ...ops.reduce import ArgExtremum, Reduction
 from ...ops.shape import Permute, Reshape
 from ..fuse import Fused
 from ..layout import Arranged
@@ -63,6 +63,8 @@ def _axis(node: Node, given: Sequence[int | None]) -> int | None:
         return PARTIAL if axis == PARTIAL else op.dims.index(axis)
     if isinstance(op, Reduction):
         return _reduced(op, axis)
+    if isinstance(op, ArgExtremum):
+        return axis - (axis > op.dim)
     if PARTIAL in cut or len(set(cut)) > 1:
         raise NotLanesError(f"{op.name} of arrays that are cut in different ways")
     return axis

@@ -30,8 +30,11 @@ Area = tuple[Int, Int, Places]
 class ChannelGradient(OfKernel):
     """The gradient in a convolution's kernel, or in the weight of a dense layer: ``(*K, C, O)``, over all examples.
 
-    Arguments of the function: image, gradient, result, where the share of the rounds begins and ends, and by how many
-    numbers the examples of the image and of the gradient follow each other.
+    A column of tiles reads the same numbers of the gradient again and again. Where these are a part of each row, they
+    are copied first, one behind the other: parts that lie a power of two apart fall on the same cache lines.
+
+    Arguments of the function: image, gradient, result, where the share of the rounds begins and ends, by how many
+    numbers the examples of the image and of the gradient follow each other, and, if it ``copies``, scratch memory.
     """
 
     examples: int
@@ -84,10 +87,21 @@ class ChannelGradient(OfKernel):
             return 1 + len(self.places)
         return 1 if self.weights * self.image.type_size <= MOST_BY_ROWS else len(self.places)
 
+    @property
+    def copies(self) -> bool:
+        """Whether the numbers of the gradient are copied."""
+        return self.groups == 1 == self.grad.strides[-1] and self.out_channels > self.columns * self.wide
+
+    @property
+    def scratch(self) -> int:
+        """How many numbers that takes."""
+        area = math.prod([self.examples, *self.places][-self._inner :])
+        return area * self.columns * self.wide if self.copies else 0
+
     def write(self, name: str) -> Function:
         """The function."""
-        f = Function(name, [PTR, PTR, PTR, I64, I64, I64, I64])
-        low, high, *steps = f.arguments[3:]
+        f = Function(name, [PTR, PTR, PTR, I64, I64, I64, I64, *[PTR] * self.copies])
+        low, high, *steps = f.arguments[3:7]
         axes: Places = [(self.examples, steps[0], steps[1])]
         axes += zip(self.places, self.image.strides, self.grad.strides, strict=False)
         outer, inner = axes[: -self._inner], axes[-self._inner :]
@@ -99,6 +113,8 @@ class ChannelGradient(OfKernel):
                 first = f.add(f.mul(o, vector.lanes), begin)
 
                 def tiles(area: Area | None, adds: bool) -> None:
+                    if area is not None and self.copies:
+                        area = self._copy(f, area, f.add(first, self.grad.offset), vector, count)
                     f.loop(low, high, 1, lambda number, _: self._tile(f, number, first, (vector, count), area, adds))
 
                 if not outer:
@@ -117,6 +133,24 @@ class ChannelGradient(OfKernel):
 
             blocks(f, (end - begin) // width, self.columns, column)
         return f
+
+    def _copy(self, f: Function, area: Area, start: Int, vector: Type, count: int) -> Area:
+        """Copy some columns of an area of the gradient; where they are afterwards."""
+        left, right, lines = area
+        _, grad, *_, room = f.arguments
+        unit = count * vector.lanes
+        apart = [unit * math.prod([length for length, *_ in lines[axis + 1 :]]) for axis in range(len(lines))]
+
+        def place(index: list[Int]) -> None:
+            source = functools.reduce(
+                f.add, [f.mul(at, step) for at, (_, _, step) in zip(index, lines, strict=True)], f.add(start, right)
+            )
+            to = f.dot(index, apart)
+            for m in range(0, unit, vector.lanes):
+                f.store(f.load(grad, f.add(source, m), vector), room, f.add(to, m))
+
+        nest(f, [length for length, *_ in lines], place)
+        return left, 0, [(length, step, own) for (length, step, _), own in zip(lines, apart, strict=True)]
 
     def _tile(
         self, f: Function, number: Int, place: Int, columns: tuple[Type, int], area: Area | None, adds: bool
@@ -150,7 +184,9 @@ class ChannelGradient(OfKernel):
         sums = [f.load(result, slot, vector) if adds else constant(0, vector) for slot in slots]
         if area is not None:
             left, right, lines = area
-            sums = self._sums(f, (f.add(image, left), f.add(grad, right)), apart, lines, sums, count)
+            sums = self._sums(
+                f, (f.add(image, left), 0 if self.copies else f.add(grad, right)), apart, lines, sums, count
+            )
         for slot, value in zip(slots, sums, strict=True):
             f.store(value, result, slot)
 
@@ -158,7 +194,8 @@ class ChannelGradient(OfKernel):
         self, f: Function, starts: tuple[Int, Int], apart: list[int], lines: Places, sums: list[Value], count: int
     ) -> list[Value]:
         """Add the products of some places to a tile of the result: to some rows, and some vectors of each."""
-        image, grad, *_ = f.arguments
+        image = f.arguments[0]
+        grad = f.arguments[7 if self.copies else 1]
         vector = sums[0].type
         width = vector.lanes
 

@@ -213,11 +213,16 @@ class _Compiler:
 
     def __init__(self) -> None:
         where = Path(str(importlib.import_module("llvmlite").__file__)).parents[1]
-        command, pipe = [sys.executable, "-I", "-S", compiler.__file__, str(where)], subprocess.PIPE
+        command = [sys.executable, "-I", "-S", compiler.__file__, str(where)]
+        pipe, quiet = subprocess.PIPE, subprocess.DEVNULL
+        no_window = getattr(subprocess, "CREATE_NO_WINDOW", 0)  # on Windows, for programs without a console
         self._process: subprocess.Popen[bytes] | None = None
-        if sys.executable and not getattr(sys, "frozen", False):
+        # Where Python is a part of another program, that program is no interpreter.
+        if Path(sys.executable or "").name.lower().startswith(("python", "pypy")):
             with contextlib.suppress(OSError):
-                self._process = subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=subprocess.DEVNULL)
+                self._process = subprocess.Popen(
+                    command, stdin=pipe, stdout=pipe, stderr=quiet, creationflags=no_window
+                )
 
     def send(self, request: Request) -> None:
         """Begin to answer."""

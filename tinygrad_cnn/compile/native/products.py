@@ -239,7 +239,9 @@ def _shared(
     out = planner.own(node, group.level + 1, None)
     inputs: list[Input] = [image, grad, out.buffer, Given("low"), Given("high")]
     inputs += [Apart(image), Apart(grad)]
-    planner.add(Step([node], group.level + 1, "share", kernel, inputs, rounds=kernel.rounds))
+    scratch = kernel.scratch * node.spec.dtype.itemsize if isinstance(kernel, ChannelGradient) else 0
+    inputs += [Given("scratch")] * (scratch > 0)
+    planner.add(Step([node], group.level + 1, "share", kernel, inputs, scratch, rounds=kernel.rounds))
     return True
 
 

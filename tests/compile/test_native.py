@@ -678,3 +678,36 @@ def test_operations_without_a_kernel_are_done_between_kernels(
     for found, expected in zip(run(x), slopes(x), strict=True):
         np.testing.assert_allclose(found.numpy(), expected.numpy(), **TOLERANCE["float64"])
     assert {step.nodes[0].op.name for step in run.plan.steps if step.place == "python"} == names
+
+
+@pytest.mark.usefixtures("watched")
+@pytest.mark.parametrize("threads", [1, 2, 3])
+def test_blocks_of_one_thread_share_their_memory(threads: int) -> None:
+    """What a thread computes for one block, nobody reads later: but for results, and what waits for other blocks."""
+    model = nn.Sequential(nn.Conv2d(2, 8, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2), nn.Flatten(), nn.Linear(128, 5))
+
+    def function(x: tg.Tensor, labels: tg.Tensor) -> tuple[tg.Tensor, ...]:
+        y = model(x)
+        return y, y.max(1)[0], y - y.mean(0), F.cross_entropy(y, labels)
+
+    x = np.random.default_rng(0).standard_normal((70, 2, 8, 8)).astype("float32")
+    labels = np.arange(70) % 5
+    f = native(function)
+    expected = [each.numpy() for each in function(tg.Tensor(x), tg.Tensor(labels))]
+    f(tg.Tensor(x), tg.Tensor(labels))
+    plans = [NativePlan(f.graph, count, lanes=16) for count in (threads, 5)]
+    for plan in plans:
+        assert plan.blocks == 5
+        for state, array in zip(plan.graph.states, plan.states, strict=True):
+            array[...] = state.read() if state.dims is None else state.read().transpose(state.dims)
+        plan.prepare()
+        for _ in range(2):
+            plan.load([x, labels])
+            plan.compute()
+        for position, each in enumerate(expected):
+            np.testing.assert_allclose(plan.result(position), each, **TOLERANCE["float32"])
+    few, many = plans
+    assert few.places.thread_bytes > few.places.block_bytes
+    assert few.nbytes < many.nbytes
+    with pytest.raises(PositionError):
+        f(tg.Tensor(x), tg.Tensor(labels + 1))

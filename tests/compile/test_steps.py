@@ -173,7 +173,7 @@ def test_loading_a_state_is_seen() -> None:
 def test_a_warm_step_allocates_nothing_large(
     net: str, algorithm: str, monkeypatch: pytest.MonkeyPatch, device_name: str
 ) -> None:
-    """Less than 64 KiB at any moment of a step, though its arrays are several times as large.
+    """Less than 64 KiB at any moment of a step, though the plan's memory is three times as large, and more.
 
     NumPy tells ``tracemalloc`` of every array. What remains are its iterators, whose buffers are made small here, the
     results that are handed out, and Python's own objects.
@@ -196,5 +196,5 @@ def test_a_warm_step_allocates_nothing_large(
     finally:
         tracemalloc.stop()
         np.setbufsize(before)
-    assert step.plan.nbytes > 10 * (1 << 16)
+    assert step.plan.nbytes > 3 * (1 << 16)
     assert peak - start < 1 << 16

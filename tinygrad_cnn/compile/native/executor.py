@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 import os
 from bisect import bisect_left
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from itertools import groupby
@@ -218,29 +218,66 @@ class NativePlan:
         scratch = -(-address // 4096) * 4096
         scratch_bytes = -(-max([step.scratch for step in self.steps], default=0) // 4096) * 4096 + 64 * 5
         address = scratch + self.threads * scratch_bytes
-        own = [each for each in first if each.per_block and not each.keeps]
-        layout.block_bytes = self._arrange(own, first, last, 0)
+        for buffer in self._short_lived(first):
+            buffer.per_thread = True
+        first_thread = -(-address // 4096) * 4096
+        thread_bytes = self._arrange_block([each for each in first if each.per_thread], first, last)
+        layout.block_bytes = self._arrange_block(
+            [each for each in first if each.per_block and not each.per_thread], first, last
+        )
+        first_block = first_thread + -(-self.threads * thread_bytes // 4096) * 4096
+        self.nbytes = first_block + self.blocks * layout.block_bytes
+        self.places = Places(
+            self.lanes, self.blocks, wrong, mask, scratch, scratch_bytes, first_thread, thread_bytes, first_block,
+            layout.block_bytes,
+        )  # fmt: skip
+        for step in self.steps:
+            if step.reads_blocks:  # it is known now how far these lie apart
+                step.finish(layout)
+
+    def _short_lived(self, buffers: Iterable[Buffer]) -> list[Buffer]:
+        """What is written and read while a thread computes one block, and by nobody afterwards.
+
+        Then its memory serves the thread's next block, and stays in the cache.
+        """
+        if self.blocks <= self.threads:
+            return []
+        planner = self.planner
+        seen: dict[Buffer, set[tuple[int, int]]] = {}
+        level = turn = 0
+        before = ""
+        for step in self.steps:
+            if step.place in ("one", "share", "python"):
+                where = (-1, -1)
+            else:
+                turn = 0 if step.level != level else turn + (step.place != before)
+                level, before = step.level, step.place
+                where = (level, turn) if step.place == "block" else (-1, -1)
+            for buffer in step.buffers:
+                seen.setdefault(buffer, set()).add(where)
+        looked_at = [*self.part.graph.results, *[node.inputs[1] for node in planner.order if _has_labels(node)]]
+        kept = {planner.views[node].buffer for node in looked_at if node in planner.views}
+        return [
+            each for each in buffers
+            if each.per_block and each not in kept and len(seen[each]) == 1 and (-1, -1) not in seen[each]
+        ]  # fmt: skip
+
+    def _arrange_block(self, buffers: Sequence[Buffer], first: dict[Buffer, int], last: dict[Buffer, int]) -> int:
+        """Give buffers their places in the memory of a block, or of a thread; returns how many bytes that takes."""
+        total = self._arrange([each for each in buffers if not each.keeps], first, last, 0)
         margins: dict[Any, list[tuple[int, int]]] = {}  # by size: where, and until when in use
-        views = {view.buffer: view for view in planner.views.values() if view.margin}
-        for buffer in sorted([each for each in first if each.per_block and each.keeps], key=first.__getitem__):
+        views = {view.buffer: view for view in self.planner.views.values() if view.margin}
+        for buffer in sorted([each for each in buffers if each.keeps], key=first.__getitem__):
             pool = margins.setdefault((views[buffer].shape, views[buffer].margin, buffer.dtype), [])
             free = next((n for n, (_, until) in enumerate(pool) if until < first[buffer]), None)
             if free is None:
-                buffer.address = layout.block_bytes
-                layout.block_bytes += -(-buffer.nbytes // ALIGNMENT) * ALIGNMENT
+                buffer.address = total
+                total += -(-buffer.nbytes // ALIGNMENT) * ALIGNMENT
                 pool.append((buffer.address, last[buffer]))
             else:
                 buffer.address = pool[free][0]
                 pool[free] = (buffer.address, last[buffer])
-        layout.block_bytes = -(-layout.block_bytes // 4096) * 4096 + LINES
-        first_block = -(-address // 4096) * 4096
-        self.nbytes = first_block + self.blocks * layout.block_bytes
-        self.places = Places(
-            self.lanes, self.blocks, wrong, mask, scratch, scratch_bytes, first_block, layout.block_bytes
-        )
-        for step in self.steps:
-            if step.reads_blocks:  # it is known now how far these lie apart
-                step.finish(layout)
+        return -(-total // 4096) * 4096 + LINES
 
     def _arrange(self, buffers: Sequence[Buffer], first: dict[Buffer, int], last: dict[Buffer, int], base: int) -> int:
         ends = len(self.steps)
@@ -430,13 +467,14 @@ class NativePlan:
         if not view.buffer.per_block:
             flat = self.arena.memory[view.buffer.address :][: view.buffer.nbytes].view(view.buffer.dtype)
             return as_strided(flat[view.offset :], view.shape, tuple([stride * size for stride in view.strides]))
-        start = self.places.first_block + view.buffer.address
+        private = view.buffer.per_thread  # what the first thread left there last
+        start = (self.places.first_thread if private else self.places.first_block) + view.buffer.address
         rest = self.arena.memory[start:]
         rest = rest[: len(rest) // size * size].view(view.buffer.dtype)
         lanes = self.lanes if view.lanes else 1
         strides = [stride * size * lanes for stride in view.strides]
         shape = (self.blocks, *view.shape, *([lanes] if view.lanes else []))
-        steps = (self.layout.block_bytes, *strides, *([size] if view.lanes else []))
+        steps = (0 if private else self.layout.block_bytes, *strides, *([size] if view.lanes else []))
         return as_strided(rest[view.offset * lanes :], shape, steps)
 
     def _examples(self, node: Node, axis: int | None) -> np.ndarray:
@@ -521,10 +559,13 @@ class NativePlan:
         for buffer in {id(each): each for step in self.steps for each in step.buffers}.values():
             if buffer.keeps:
                 continue
-            for block in range(self.blocks if buffer.per_block else 1):
-                start = buffer.address + (
-                    self.places.first_block + block * self.layout.block_bytes if buffer.per_block else 0
-                )
+            at = self.places
+            starts = [0]
+            if buffer.per_thread:
+                starts = [at.first_thread + number * at.thread_bytes for number in range(self.threads)]
+            elif buffer.per_block:
+                starts = [at.first_block + number * at.block_bytes for number in range(self.blocks)]
+            for start in [start + buffer.address for start in starts]:
                 self.arena.memory[start : start + buffer.nbytes + GUARD] = 0xFF
                 guards.append(self.arena.memory[start + buffer.nbytes : start + buffer.nbytes + GUARD])
         return guards

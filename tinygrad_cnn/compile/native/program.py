@@ -47,6 +47,9 @@ class Places:
     scratch: int
     scratch_bytes: int
     """Of each thread."""
+    first_thread: int
+    thread_bytes: int
+    """What each thread has for the block that it computes."""
     first_block: int
     block_bytes: int
 
@@ -183,7 +186,7 @@ class Program:
         inputs: list[Value] = []
         for each in step.inputs:
             if isinstance(each, Buffer):
-                inputs.append(self._address(f, each, base, block))
+                inputs.append(self._address(f, each, base, thread, block))
             elif isinstance(each, Apart):
                 inputs.append(Value(str((each.buffer.apart or at.block_bytes) // each.buffer.dtype.itemsize), I64))
             elif each.kind == "scratch":
@@ -203,9 +206,12 @@ class Program:
                 inputs.append(share[each.kind == "high"])
         f.run(step.name, *inputs)
 
-    def _address(self, f: Function, buffer: Buffer, base: Value, block: Any) -> Value:
+    def _address(self, f: Function, buffer: Buffer, base: Value, thread: Value, block: Any) -> Value:
         """Where a buffer lies, or with ``block`` what it has for that block."""
         at = self._places
+        if buffer.per_thread:
+            own = f.at(base, f.add(f.mul(thread, at.thread_bytes), at.first_thread), "i8")
+            return f.at(own, buffer.address, "i8")
         if buffer.argument >= 0:
             start = f.load(f.at(base, TABLE + 8 * buffer.argument, "i8"), 0, PTR)
         elif buffer.per_block and block is not None:
@@ -219,7 +225,7 @@ class Program:
 def _word(each: Input) -> str:
     """How an argument of a kernel is reached."""
     if isinstance(each, Buffer):
-        return f"{each.address} {each.per_block} {each.argument} {each.apart}"
+        return f"{each.address} {each.per_block} {each.per_thread} {each.argument} {each.apart}"
     return f"apart {each.buffer.apart} {each.buffer.dtype}" if isinstance(each, Apart) else repr(each)
 
 

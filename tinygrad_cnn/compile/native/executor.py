@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 import os
 from bisect import bisect_left
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from itertools import groupby
@@ -23,12 +23,12 @@ from numpy.lib.stride_tricks import as_strided
 from ...backend import Array
 from ...graph import Node
 from ...ops.base import SYMBOL, Full
-from ...ops.index import AddAlongDim, IndexAdd, TakeAlongDim
+from ...ops.index import AddAlongDim, IndexAdd
 from ...summary import count_macs
 from ..fuse import fuse
 from ..graph import Graph
 from ..layout import dense_weights
-from ..memory import Life, give_memory_back, place
+from ..memory import give_memory_back
 from ..numpy.executor import with_copies
 from ..passes import optimise
 from ..plan import uninterrupted
@@ -36,25 +36,21 @@ from ..report import work
 from ..simplify import apply_algebra
 from ..split import NotSplitError, Part, batch_size, part_of, picks_rows
 from . import runtime
+from .arena import GUARD, Lives, Placing, has_labels
 from .lanes import PARTIAL, Buffer, NotLanesError, View
 from .machine import Binary, assembly, host
 from .places import keep_batch
 from .planner import Planner
 from .products import is_dense_heavy
-from .program import AT_ONCE, TABLE, Places, Program
+from .program import AT_ONCE, TABLE, Program
 from .steps import Given, Input, Layout, LoopStep, Step, WholeStep
 from .ways import LAYOUTS, Ways, lanes_of, name_of_layout, remember
 
-ALIGNMENT = 64
 checked = False
 """Whether plans made from now on check themselves, which is slow: no two arrays share memory, each is followed by a
 guard zone that must stay as it is, and everything is NaN before it is written."""
 PARALLEL_MACS = 1_000_000
 """A thread has at least so many multiply-adds: more than it takes to meet the others."""
-GUARD = 64
-"""Bytes behind each array of a plan that checks itself."""
-LINES = 64 * 4
-"""By so much blocks are shifted, so that they do not meet in the cache; a multiple of 16 numbers of any type."""
 FEW_BLOCKS = 4
 """Up to so many blocks large weights of dense layers stay as they are: a thread then reads, and changes, whole rows."""
 
@@ -114,7 +110,9 @@ class NativePlan:
         self.threads = threads or (most if self.lanes == 1 else min(most, self.blocks))
         self.steps = sorted(self.planner.steps, key=lambda step: (step.level, _turn(step)))
         self._finish()
-        self._place_memory()
+        lives = Lives(self.planner, self.steps, self.part.graph.results)
+        placing = Placing(self.planner, lives, self.threads, self.checked)
+        self.places, self.nbytes = placing.run(self.prepared, len(self.part.arguments), self.layout)
         self._divide()
         self._bind()
 
@@ -182,113 +180,6 @@ class NativePlan:
         for step in self.steps:
             if step.made in readers and step.level >= 0:
                 step.level = levels[bisect_left(levels, min(readers[step.made])) - 1]
-
-    def _place_memory(self) -> None:
-        planner, layout = self.planner, self.layout
-        starts = {level: place for place, level in reversed(list(enumerate([step.level for step in self.steps])))}
-        ends = {step.level: place for place, step in enumerate(self.steps)}
-        first: dict[Buffer, int] = {}
-        last: dict[Buffer, int] = {}
-        for position, step in enumerate(self.steps):
-            for buffer in step.buffers:
-                whole = not buffer.per_block or step.place not in ("block", "blocks")
-                begin, end = (starts[step.level], ends[step.level]) if whole else (position, position)
-                first[buffer] = min(first.get(buffer, begin), begin)
-                last[buffer] = max(last.get(buffer, end), end)
-        labels = [node.inputs[1] for node in planner.order if _has_labels(node)]
-        for node in [*self.part.graph.results, *labels]:  # wrong labels are looked at again
-            if node in planner.views and planner.views[node].buffer in first:
-                last[planner.views[node].buffer] = len(self.steps)
-        address = TABLE + 8 * len(self.part.arguments) + 64
-        wrong, mask = 8 * len(self.part.arguments), -(-address // ALIGNMENT) * ALIGNMENT
-        address = mask + self.blocks * self.lanes
-        given = [*planner.states.values(), *planner.arguments.values(), *self.prepared]
-        given += [
-            view.buffer for node, view in planner.views.items() if not node.inputs and not isinstance(node.op, Full)
-        ]
-        for buffer in dict.fromkeys([each for each in given if not each.per_block]):
-            address = -(-address // ALIGNMENT) * ALIGNMENT
-            buffer.address = address
-            address += buffer.nbytes
-            first.pop(buffer, None)
-        first = {buffer: begin for buffer, begin in first.items() if buffer.argument < 0}
-        shared = [each for each in first if not each.per_block]
-        address = -(-address // ALIGNMENT) * ALIGNMENT
-        address += self._arrange(shared, first, last, address)
-        scratch = -(-address // 4096) * 4096
-        scratch_bytes = -(-max([step.scratch for step in self.steps], default=0) // 4096) * 4096 + 64 * 5
-        address = scratch + self.threads * scratch_bytes
-        for buffer in self._short_lived(first):
-            buffer.per_thread = True
-        first_thread = -(-address // 4096) * 4096
-        thread_bytes = self._arrange_block([each for each in first if each.per_thread], first, last)
-        layout.block_bytes = self._arrange_block(
-            [each for each in first if each.per_block and not each.per_thread], first, last
-        )
-        first_block = first_thread + -(-self.threads * thread_bytes // 4096) * 4096
-        self.nbytes = first_block + self.blocks * layout.block_bytes
-        self.places = Places(
-            self.lanes, self.blocks, wrong, mask, scratch, scratch_bytes, first_thread, thread_bytes, first_block,
-            layout.block_bytes,
-        )  # fmt: skip
-        for step in self.steps:
-            if step.reads_blocks:  # it is known now how far these lie apart
-                step.finish(layout)
-
-    def _short_lived(self, buffers: Iterable[Buffer]) -> list[Buffer]:
-        """What is written and read while a thread computes one block, and by nobody afterwards.
-
-        Then its memory serves the thread's next block, and stays in the cache.
-        """
-        if self.blocks <= self.threads:
-            return []
-        planner = self.planner
-        seen: dict[Buffer, set[tuple[int, int]]] = {}
-        level = turn = 0
-        before = ""
-        for step in self.steps:
-            if step.place in ("one", "share", "python"):
-                where = (-1, -1)
-            else:
-                turn = 0 if step.level != level else turn + (step.place != before)
-                level, before = step.level, step.place
-                where = (level, turn) if step.place == "block" else (-1, -1)
-            for buffer in step.buffers:
-                seen.setdefault(buffer, set()).add(where)
-        looked_at = [*self.part.graph.results, *[node.inputs[1] for node in planner.order if _has_labels(node)]]
-        kept = {planner.views[node].buffer for node in looked_at if node in planner.views}
-        return [
-            each for each in buffers
-            if each.per_block and each not in kept and len(seen[each]) == 1 and (-1, -1) not in seen[each]
-        ]  # fmt: skip
-
-    def _arrange_block(self, buffers: Sequence[Buffer], first: dict[Buffer, int], last: dict[Buffer, int]) -> int:
-        """Give buffers their places in the memory of a block, or of a thread; returns how many bytes that takes."""
-        total = self._arrange([each for each in buffers if not each.keeps], first, last, 0)
-        margins: dict[Any, list[tuple[int, int]]] = {}  # by size: where, and until when in use
-        views = {view.buffer: view for view in self.planner.views.values() if view.margin}
-        for buffer in sorted([each for each in buffers if each.keeps], key=first.__getitem__):
-            pool = margins.setdefault((views[buffer].shape, views[buffer].margin, buffer.dtype), [])
-            free = next((n for n, (_, until) in enumerate(pool) if until < first[buffer]), None)
-            if free is None:
-                buffer.address = total
-                total += -(-buffer.nbytes // ALIGNMENT) * ALIGNMENT
-                pool.append((buffer.address, last[buffer]))
-            else:
-                buffer.address = pool[free][0]
-                pool[free] = (buffer.address, last[buffer])
-        return -(-total // 4096) * 4096 + LINES
-
-    def _arrange(self, buffers: Sequence[Buffer], first: dict[Buffer, int], last: dict[Buffer, int], base: int) -> int:
-        ends = len(self.steps)
-        lives = [
-            Life(each.nbytes + GUARD, 0, ends) if self.checked else Life(each.nbytes, first[each], last[each])
-            for each in buffers
-        ]
-        starts, total = place(lives)
-        for buffer, start in zip(buffers, starts, strict=True):
-            buffer.address = base + start
-        return -(-total // ALIGNMENT) * ALIGNMENT
 
     # Text
 
@@ -597,7 +488,7 @@ class NativePlan:
     def _raise_wrong_labels(self) -> None:
         """Let NumPy say what was wrong."""
         self._wrong[0] = 0
-        nodes = [node for node in self.planner.order if _has_labels(node)]
+        nodes = [node for node in self.planner.order if has_labels(node)]
         for node in sorted(nodes, key=lambda node: isinstance(node.op, AddAlongDim | IndexAdd)):
             axes = self.planner.axes
             whose = [axes.get(each) if picks_rows(node) else axes[node] for each in node.inputs]
@@ -665,11 +556,6 @@ def _optimise(traced: Graph, turn_dense: bool = True) -> Graph:
     """The graph after the passes that all executors share, and its dense layers on sequences as convolutions."""
     graph = optimise(traced, turn_dense=turn_dense)
     return graph.with_results(apply_algebra(keep_batch(graph, batch_size(graph))))
-
-
-def _has_labels(node: Node) -> bool:
-    """Whether labels say which numbers a node picks, or where it adds them."""
-    return isinstance(node.op, TakeAlongDim | AddAlongDim) or picks_rows(node)
 
 
 @contextmanager

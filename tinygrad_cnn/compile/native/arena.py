@@ -120,16 +120,12 @@ class Placing:
             buffer.address = address
             address = up_to(address + buffer.nbytes, ALIGNMENT)
         others = [each for each in self.lives.first if each.argument < 0 and each not in lasting]
-        if planner.blocks > self.threads:
-            for buffer in self.lives.short():
-                buffer.per_thread = True
         address += self._together([each for each in others if not each.per_block], address)
         scratch = up_to(address, PAGE)
         scratch_bytes = up_to(max([step.scratch for step in steps], default=0), PAGE) + 64 * 5
         first_thread = up_to(scratch + self.threads * scratch_bytes, PAGE)
-        thread_bytes = self._block([each for each in others if each.per_thread])
+        thread_bytes, layout.block_bytes = self._blocks([each for each in others if each.per_block])
         first_block = up_to(first_thread + self.threads * thread_bytes, PAGE)
-        layout.block_bytes = self._block([each for each in others if each.per_block and not each.per_thread])
         for step in steps:
             if step.reads_blocks:  # it is known now how far these lie apart
                 step.finish(layout)
@@ -147,6 +143,23 @@ class Placing:
             view.buffer for node, view in planner.views.items() if not node.inputs and not isinstance(node.op, Full)
         ]
         return dict.fromkeys([each for each in found if not each.per_block])
+
+    def _blocks(self, buffers: Sequence[Buffer]) -> tuple[int, int]:
+        """Place what there is for each block; returns how many bytes that takes for each thread, and for each block.
+
+        What is needed for a short time belongs to the thread where that takes less memory in all. It may not: then it
+        fits between what each block keeps.
+        """
+        blocks, threads = self.planner.blocks, self.threads
+        short = set(self.lives.short()) if blocks > threads else set()
+        if short:
+            rest = [each for each in buffers if each not in short]
+            of_thread, of_block = self._block([each for each in buffers if each in short]), self._block(rest)
+            if threads * of_thread + blocks * of_block < blocks * self._block(buffers):
+                for buffer in short:
+                    buffer.per_thread = True
+                return self._block([each for each in buffers if each in short]), self._block(rest)
+        return 0, self._block(buffers)
 
     def _block(self, buffers: Sequence[Buffer]) -> int:
         """Place what belongs to one block; returns how many bytes that takes.

@@ -92,6 +92,8 @@ CASES: dict[str, tuple[Callable[[], nn.Module], tuple[np.ndarray, ...]]] = {
     "encoder layer": (transformer, (numbers(20, 7, 12),)),
     "encoder layer, two examples": (transformer, (numbers(2, 5, 12),)),
     "rnn": (lambda: sequence_classifier(6, 4, hidden_size=8, cell="rnn"), (numbers(20, 5, 6),)),
+    "rnn, one number": (lambda: sequence_classifier(1, 4, hidden_size=8, cell="rnn"), (numbers(20, 5, 1),)),
+    "lstm, memory of one number": (lambda: sequence_classifier(3, 4, hidden_size=1, cell="lstm"), (numbers(9, 6, 3),)),
     "gru, two layers": (lambda: sequence_classifier(6, 4, hidden_size=8, num_layers=2), (numbers(17, 4, 6),)),
     "lstm": (lambda: sequence_classifier(8, 4, hidden_size=8, cell="lstm"), (numbers(8, 8, 8),)),
     "words": (lambda: text_classifier(WORDS, 3), (words(20, 6),)),

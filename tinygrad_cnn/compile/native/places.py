@@ -60,7 +60,8 @@ class _Keeper:
         if rows is not None:
             result = like(node, Arranged(CONV, (IMAGE, KERNEL), IMAGE), [rows.x, _kernel(right)])
             return like(node, Reshape(node.spec.shape), [_put_back(result, rows)])
-        rows = self._rows(left.inputs[0]) if _is_turned(left) else None
+        matrix = _turned_back(left)
+        rows = self._rows(matrix) if matrix is not None else None
         others = self._rows(right, rows.axis) if rows is not None else None
         if rows is None or others is None or rows.x.spec.shape[:2] != others.x.spec.shape[:2]:
             return node
@@ -105,6 +106,15 @@ def _put_back(result: Node, rows: _Rows) -> Node:
     shape = (*rows.lead, result.spec.shape[-1])
     whole = like(result, Reshape(tuple([shape[dim] for dim in dims])), (result,))
     return like(result, Permute(inverse(dims)), (whole,))
+
+
+def _turned_back(node: Node) -> Node | None:
+    """The matrix that a node is the transpose of. A single row is written as a reshape of a column."""
+    if _is_turned(node):
+        return node.inputs[0]
+    if isinstance(node.op, Reshape) and node.spec.shape[0] == 1:
+        return like(node, Reshape((node.spec.shape[1], 1)), node.inputs)
+    return None
 
 
 def _is_turned(node: Node) -> bool:

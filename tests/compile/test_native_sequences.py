@@ -58,6 +58,18 @@ class TimeFirst(nn.Module):
         return self.layers(x.transpose(0, 1)).transpose(0, 1)
 
 
+class Memory(nn.Module):
+    """The examples lie on the second axis of what goes in, and of what comes out."""
+
+    def __init__(self, words: bool = False) -> None:
+        self.table = nn.Embedding(WORDS, 6) if words else nn.Tanh()
+        self.memory = nn.LSTM(6, 7, bidirectional=True)
+        self.head = nn.Linear(14, 5)
+
+    def forward(self, x: tg.Tensor) -> tg.Tensor:
+        return self.head(self.memory(self.table(x))[0])
+
+
 class Tables(nn.Module):
     """Two tables, one with rows that do not fill a vector, read twice, once by negative numbers."""
 
@@ -94,6 +106,8 @@ CASES: dict[str, tuple[Callable[[], nn.Module], tuple[np.ndarray, ...]]] = {
     "rnn": (lambda: sequence_classifier(6, 4, hidden_size=8, cell="rnn"), (numbers(20, 5, 6),)),
     "rnn, one number": (lambda: sequence_classifier(1, 4, hidden_size=8, cell="rnn"), (numbers(20, 5, 1),)),
     "lstm, memory of one number": (lambda: sequence_classifier(3, 4, hidden_size=1, cell="lstm"), (numbers(9, 6, 3),)),
+    "time first outside": (Memory, (numbers(5, 20, 6),)),
+    "time first outside, words": (lambda: Memory(True), (words(4, 18),)),
     "gru, two layers": (lambda: sequence_classifier(6, 4, hidden_size=8, num_layers=2), (numbers(17, 4, 6),)),
     "lstm": (lambda: sequence_classifier(8, 4, hidden_size=8, cell="lstm"), (numbers(8, 8, 8),)),
     "words": (lambda: text_classifier(WORDS, 3), (words(20, 6),)),

@@ -14,7 +14,7 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
-from typing import Any
+from typing import Any, NamedTuple
 
 from ..backend import Array
 from ..graph import Node, Spec, order_within
@@ -85,10 +85,28 @@ class Part:
     """For each result likewise."""
 
 
-def batch_size(graph: Graph) -> int:
-    """The length of the first axis of the largest argument; 0 where there is none."""
+class Batch(NamedTuple):
+    """Where the examples are."""
+
+    total: int
+    """How many there are."""
+    place: int = 0
+    """Which axis of an argument is theirs, if it is so long; else the first one."""
+
+    def axis(self, spec: Spec) -> int | None:
+        """The examples' axis of an argument; ``None`` where the argument is the same for all."""
+        places = [each for each in (self.place, 0) if len(spec.shape) > each and spec.shape[each] == self.total]
+        return places[0] if places else None
+
+
+def batches(graph: Graph) -> list[Batch]:
+    """Where the examples may be: on the first axis of the largest argument, or on the second of sequences."""
     specs = [node.spec for node in graph.arguments if node.spec.shape]
-    return max(specs, key=lambda spec: spec.size).shape[0] if specs else 0
+    if not specs:
+        return []
+    largest = max(specs, key=lambda spec: spec.size)
+    sequences = len(largest.shape) == 3 or (len(largest.shape) == 2 and largest.dtype.kind in "iu")
+    return [Batch(length, place) for place, length in enumerate(largest.shape[: 1 + sequences]) if length]
 
 
 def split(graph: Graph, count: int) -> list[Part]:
@@ -96,11 +114,11 @@ def split(graph: Graph, count: int) -> list[Part]:
 
     Raises :class:`NotSplitError` with the reason where that is not possible.
     """
-    total = batch_size(graph)
-    if total < 2 * count:
-        raise NotSplitError(f"a batch of {total} is too small for {count} parts")
-    edges = [total * index // count for index in range(count + 1)]
-    return [part_of(graph, total, start, stop) for start, stop in pairwise(edges)]
+    batch = next(iter(batches(graph)), Batch(0))
+    if batch.total < 2 * count:
+        raise NotSplitError(f"a batch of {batch.total} is too small for {count} parts")
+    edges = [batch.total * index // count for index in range(count + 1)]
+    return [part_of(graph, batch, start, stop) for start, stop in pairwise(edges)]
 
 
 def _with_length(shape: tuple[int, ...], axis: int, length: int) -> tuple[int, ...]:
@@ -156,11 +174,10 @@ class _Cutter:
 class Follower:
     """Says on which axis of a node's array the examples lie, as far as that can be told."""
 
-    def __init__(self, graph: Graph, total: int) -> None:
-        self._cutter = _Cutter(total, 0, total)
+    def __init__(self, graph: Graph, batch: Batch) -> None:
+        self._cutter = _Cutter(batch.total, 0, batch.total)
         for node in graph.arguments:
-            if node.spec.shape and node.spec.shape[0] == total:
-                self._cutter.new[node], self._cutter.axis[node] = node, 0
+            self._cutter.new[node], self._cutter.axis[node] = node, batch.axis(node.spec)
 
     def axis(self, node: Node) -> int | None:
         """The axis; ``None`` for arrays that do not depend on the examples, or in a way that is not understood."""
@@ -344,17 +361,14 @@ _RULES: dict[type[Operation], Callable[[_Cutter, Node, Sequence[int | None]], Re
 }  # fmt: skip
 
 
-def part_of(graph: Graph, total: int, start: int, stop: int) -> Part:
+def part_of(graph: Graph, batch: Batch, start: int, stop: int) -> Part:
     """The function for some of the examples. Raises :class:`NotSplitError` with the reason where that cannot be."""
-    cutter = _Cutter(total, start, stop)
-    cut: list[int | None] = []
-    for node in graph.arguments:
-        if node.spec.shape and node.spec.shape[0] == total:
-            shape = cutter.shape(node.spec.shape, 0)
-            cutter.new[node], cutter.axis[node] = like(node, node.op, (), Spec(shape, node.spec.dtype)), 0
-            cut.append(0)
-        else:
-            cut.append(None)
+    cutter = _Cutter(batch.total, start, stop)
+    cut = [batch.axis(node.spec) for node in graph.arguments]
+    for node, axis in zip(graph.arguments, cut, strict=True):
+        if axis is not None:
+            shape = cutter.shape(node.spec.shape, axis)
+            cutter.new[node], cutter.axis[node] = like(node, node.op, (), Spec(shape, node.spec.dtype)), axis
     for node in graph.nodes:
         if node not in cutter.new:
             cutter.visit(node)

@@ -34,7 +34,7 @@ from ..passes import optimise
 from ..plan import uninterrupted
 from ..report import work
 from ..simplify import apply_algebra
-from ..split import NotSplitError, Part, batch_size, part_of, picks_rows
+from ..split import Batch, NotSplitError, Part, batches, part_of, picks_rows
 from . import runtime
 from .arena import GUARD, Lives, Placing, has_labels
 from .lanes import PARTIAL, Buffer, NotLanesError, View
@@ -77,35 +77,28 @@ class NativePlan:
     ) -> None:  # fmt: skip
         self.traced = traced
         """The graph as the function described it."""
-        self.graph = _optimise(traced)
         self.macs = sum(count_macs(node) for node in traced.nodes)
         """Multiply-adds of one run."""
         wide = "+avx512f" in host().features if cpu is None else "avx512" in cpu
         self.cpu, self.width = cpu, 512 if wide else 256
         self.checked = checked
-        self.total = batch_size(self.graph)
-        if not self.total:
-            raise NotLanesError("no argument has a batch")
-        width = self.width // 32
-        self.lanes = lanes or lanes_of(traced, self.graph, self.total, width)
-        few = 1 < self.lanes < self.total <= FEW_BLOCKS * self.lanes
-        if few and any(map(is_dense_heavy, dense_weights(traced))):
-            self.graph = _optimise(traced, turn_dense=False)
-        registers = min(24, (24 * 512 if wide else 12 * 256) // (32 * max(self.lanes, width)))
-        if any(not node.spec.size for node in self.graph.nodes):
+        graph = optimise(traced)
+        if any(not node.spec.size for node in graph.nodes):
             raise NotLanesError("an array is empty")
-        try:
-            part = part_of(self.graph, self.total, 0, self.lanes)
-            part = Part(with_copies(fuse(part.graph)), part.start, part.stop, part.arguments, part.results)
-            ways = Ways(self.lanes, winograd)
-            self.planner = Planner(part, self.total, self.lanes, width, self.graph.argument_dims, registers, ways)
-        except NotSplitError as why:
-            raise NotLanesError(str(why)) from why
+        reasons = []
+        for batch in batches(graph):
+            try:
+                self._describe(graph, batch, lanes, winograd)
+                break
+            except (NotLanesError, NotSplitError) as why:
+                reasons.append(str(why))
+        else:
+            raise NotLanesError([*reasons, "no argument has a batch"][0])
         left = [step.nodes[0] for step in self.planner.steps if step.place == "python"]
         products = [node for node in left if work(node)[1]]
         if whole and products:
             raise NotLanesError(f"{products[0].op} has no native kernel")
-        self.part, self.blocks = part, self.planner.blocks
+        self.blocks = self.planner.blocks
         most = min(os.cpu_count() or 1, self.macs // PARALLEL_MACS + 1)
         self.threads = threads or (most if self.lanes == 1 else min(most, self.blocks))
         self.steps = sorted(self.planner.steps, key=lambda step: (step.level, _turn(step)))
@@ -115,6 +108,20 @@ class NativePlan:
         self.places, self.nbytes = placing.run(self.prepared, len(self.part.arguments), self.layout)
         self._divide()
         self._bind()
+
+    def _describe(self, graph: Graph, batch: Batch, lanes: int | None, winograd: bool | None) -> None:
+        """Plan the steps for examples that are there. Raises what says why that is not possible."""
+        traced, width = self.traced, self.width // 32
+        self.graph, self.total = _keeping_batch(graph, batch), batch.total
+        self.lanes = lanes or lanes_of(traced, self.graph, self.total, width)
+        few = 1 < self.lanes < self.total <= FEW_BLOCKS * self.lanes
+        if few and any(map(is_dense_heavy, dense_weights(traced))):
+            self.graph = _keeping_batch(optimise(traced, turn_dense=False), batch)
+        registers = min(24, (24 * 512 if self.width == 512 else 12 * 256) // (32 * max(self.lanes, width)))
+        part = part_of(self.graph, batch, 0, self.lanes)
+        self.part = Part(with_copies(fuse(part.graph)), part.start, part.stop, part.arguments, part.results)
+        ways = Ways(self.lanes, winograd)
+        self.planner = Planner(self.part, self.total, self.lanes, width, self.graph.argument_dims, registers, ways)
 
     # Memory
 
@@ -330,7 +337,7 @@ class NativePlan:
         for node, view in planner.views.items():
             if not node.inputs and node.op is not SYMBOL and not view.buffer.per_block:  # the same in every run
                 np.copyto(self._array(node), node.op.forward(np) if node.value is None else node.value)
-        self.states = [self._array(state.node) for state in self.graph.states]
+        self.states: list[np.ndarray] = [self._array(state.node) for state in self.graph.states]
         self._arguments = [
             self._array(node) if node in planner.arguments else None for node in self.part.graph.arguments
         ]
@@ -552,10 +559,9 @@ class NativePlan:
         return pairs
 
 
-def _optimise(traced: Graph, turn_dense: bool = True) -> Graph:
-    """The graph after the passes that all executors share, and its dense layers on sequences as convolutions."""
-    graph = optimise(traced, turn_dense=turn_dense)
-    return graph.with_results(apply_algebra(keep_batch(graph, batch_size(graph))))
+def _keeping_batch(graph: Graph, batch: Batch) -> Graph:
+    """The graph with its dense layers on sequences as convolutions."""
+    return graph.with_results(apply_algebra(keep_batch(graph, batch)))
 
 
 @contextmanager

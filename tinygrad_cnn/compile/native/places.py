@@ -17,16 +17,16 @@ from ...ops.linalg import MatMul
 from ...ops.shape import Permute, Reshape
 from ..graph import Graph, like, rewrite
 from ..layout import Arranged, image_dims, inverse, kernel_dims
-from ..split import Follower
+from ..split import Batch, Follower
 
 CONV = Conv((1,), ((0, 0),), (1,), 1)
 GRADIENT = ConvWeight((1,), ((0, 0),), (1,), 1, kernel=(1,))
 IMAGE, KERNEL = image_dims(3), kernel_dims(3)
 
 
-def keep_batch(graph: Graph, total: int) -> list[Node]:
+def keep_batch(graph: Graph, batch: Batch) -> list[Node]:
     """The results, with products of examples and places as convolutions."""
-    return rewrite(graph.results, _Keeper(graph, total).rule)
+    return rewrite(graph.results, _Keeper(graph, batch).rule)
 
 
 class _Rows(NamedTuple):
@@ -43,8 +43,8 @@ class _Rows(NamedTuple):
 class _Keeper:
     """Rewrites products, while it follows the axis of the batch."""
 
-    def __init__(self, graph: Graph, total: int) -> None:
-        self.follower = Follower(graph, total)
+    def __init__(self, graph: Graph, batch: Batch) -> None:
+        self.follower = Follower(graph, batch)
 
     def rule(self, node: Node) -> Node:
         if isinstance(node.op, Reshape) and isinstance(node.inputs[0].op, Reshape):

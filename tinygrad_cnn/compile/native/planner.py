@@ -399,9 +399,11 @@ class Planner:
         logical = [0] * len(dims)
         for place, dim in enumerate(dims):
             logical[dim] = node.spec.shape[place]
-        logical[0] = self.total
+        axis = self.axes[node]
+        assert axis is not None
+        logical[dims[axis]] = self.total
         strides = row_major(logical)
-        plain = dims == tuple(range(len(dims)))
+        plain = axis == 0 and dims == tuple(range(len(dims)))
         if self.lanes == 1 and plain and not any(map(any, self.margins.get(node, ()))):
             shape, size = node.spec.shape[1:], node.spec.dtype.itemsize
             buffer = Buffer(
@@ -410,8 +412,8 @@ class Planner:
             self.views[node] = View(buffer, shape, row_major(shape), 0, True)
             return
         view = self.own(node, 0, None)
-        source = tuple([strides[dim] for dim in dims[1:]])
-        self._load(node, view, source, strides[0], Given("argument", number), 0)
+        source = tuple([strides[dim] for dim in example(dims, axis)])
+        self._load(node, view, source, strides[dims[axis]], Given("argument", number), 0)
 
     def _rows(self, node: Node, level: int) -> bool:
         source = self.views[node.inputs[0]]

@@ -128,7 +128,7 @@ class NoProcess:
     def __init__(self, *_, **__):
         raise RuntimeError("a process was started")
 
-if len(sys.argv) > 9 or {strict}:
+if {strict}:
     subprocess.Popen = NoProcess
 f = tg.compile(lambda x: (x.exp() * 3).sum(1), executor="native")
 print(f(tg.Tensor(np.zeros((20, 5), "float32"))).numpy()[0])

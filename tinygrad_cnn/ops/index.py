@@ -51,6 +51,11 @@ def _array_key(key: Key, indices: tuple[Array, ...]) -> tuple[Any, ...]:
     )
 
 
+def _picked_lengths(key: Key, shape: tuple[int, ...]) -> list[int]:
+    """The lengths of the axes along which index tensors pick."""
+    return [length for each, length in zip(key, shape, strict=True) if isinstance(each, Picked)]
+
+
 def _check_bounds(name: str, indices: tuple[Array, ...], lengths: list[int], from_end: bool) -> None:
     """Raise :class:`PositionError` for an index outside its axis; ``from_end`` lets -1 mean the last element."""
     for array, length in zip(indices, lengths, strict=True):
@@ -73,14 +78,11 @@ class Index(Operation):
     key: Key
     name = "index"
 
-    def _picked_lengths(self, shape: tuple[int, ...]) -> list[int]:
-        return [length for each, length in zip(self.key, shape, strict=True) if isinstance(each, Picked)]
-
     def infer(self, x: Spec, *indices: Spec) -> Spec:
         # Only shapes are computed: a tensor of the same shape that takes no room is indexed with zeros of none.
         stand_in = np.broadcast_to(np.empty((), bool), x.shape)
         zeros = tuple([np.broadcast_to(np.zeros((), np.intp), spec.shape) for spec in indices])
-        if 0 in self._picked_lengths(x.shape) and all(array.size for array in zeros):
+        if 0 in _picked_lengths(self.key, x.shape) and all(array.size for array in zeros):
             raise ArgumentError(self.name, "an axis of length 0 has no elements to pick", got=repr(x))
         try:
             return Spec(stand_in[_array_key(self.key, zeros)].shape, x.dtype)
@@ -91,7 +93,7 @@ class Index(Operation):
             ) from error  # fmt: skip
 
     def forward(self, xp: Any, x: Array, *indices: Array) -> Array:
-        _check_bounds(self.name, indices, self._picked_lengths(x.shape), from_end=True)
+        _check_bounds(self.name, indices, _picked_lengths(self.key, x.shape), from_end=True)
         return x[_array_key(self.key, indices)]
 
     def vjp(self, grad: Tensor, output: Tensor, x: Tensor, *indices: Tensor) -> tuple[Gradient, ...]:
@@ -110,8 +112,9 @@ class IndexAdd(Operation):
         return Spec(self.shape, x.dtype)
 
     def forward(self, xp: Any, x: Array, *indices: Array) -> Array:
-        lengths = [length for each, length in zip(self.key, self.shape, strict=True) if isinstance(each, Picked)]
-        _check_bounds(self.name, indices, lengths, from_end=True)  # it may run before index
+        _check_bounds(
+            self.name, indices, _picked_lengths(self.key, self.shape), from_end=True
+        )  # it may run before index
         result = xp.zeros(self.shape, dtype=x.dtype)
         key = _array_key(self.key, indices)
         if indices:

@@ -495,9 +495,9 @@ class NativePlan:
     def _raise_wrong_labels(self) -> None:
         """Let NumPy say what was wrong."""
         self._wrong[0] = 0
+        axes = self.planner.axes
         nodes = [node for node in self.planner.order if has_labels(node)]
         for node in sorted(nodes, key=lambda node: isinstance(node.op, AddAlongDim | IndexAdd)):
-            axes = self.planner.axes
             whose = [axes.get(each) if picks_rows(node) else axes[node] for each in node.inputs]
             with _blaming(node):
                 node.op.forward(np, *map(self._examples, node.inputs, whose))

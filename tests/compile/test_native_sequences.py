@@ -232,3 +232,10 @@ def test_numpy_splits_the_batch_too() -> None:
     halves.load([words(35, 3)])
     halves.run()
     np.testing.assert_allclose(halves.result(0), expected, rtol=1e-5)
+
+
+def test_rows_that_are_made_of_other_axes() -> None:
+    """They are as many, and one of the axes is as long as the batch, but row by row they are other examples."""
+    x, y = numbers(4, 3, 20), numbers(2, 3, 2, 5)
+    f = tg.compile(lambda x, y: x.reshape(12, 20).T @ y.reshape(12, 5), executor="native")
+    np.testing.assert_allclose(f(tg.Tensor(x), tg.Tensor(y)).numpy(), x.reshape(12, 20).T @ y.reshape(12, 5))

@@ -573,7 +573,9 @@ def test_tuning_takes_what_was_measured(batch: int, tmp_path: Path, monkeypatch:
     def measured(transformed: float) -> None:
         """From now on the steps of Winograd's way take so long, all others a second."""
         monkeypatch.setattr(
-            NativePlan, "profile", lambda plan, _: [transformed if each.way[0] == "w" else 1.0 for each in plan.steps]
+            NativePlan,
+            "profile",
+            lambda plan, _: [transformed if each.way[0] == "w" or "plane" in each.way else 1.0 for each in plan.steps],
         )
 
     measured(2.0)
@@ -582,7 +584,7 @@ def test_tuning_takes_what_was_measured(batch: int, tmp_path: Path, monkeypatch:
     assert name in found
     assert all(direct < transformed for name, (direct, transformed) in found.items() if name != "layout")
     after = step(x)
-    assert not {each.way for each in step.plan.steps} & {"weights", "winograd", "winogradgradient"}
+    assert not {each.way for each in step.plan.steps} & {"weights", "winograd", "winogradgradient", "planegradient"}
     for one, other in zip(after, expected, strict=True):
         np.testing.assert_allclose(one.numpy(), other.numpy(), rtol=1e-3, atol=1e-3 * np.abs(other.numpy()).max())
     measured(0.1)

@@ -134,20 +134,44 @@ def test_images_are_read_where_they_lie(monkeypatch: pytest.MonkeyPatch) -> None
     assert all(step.way != "load" for step in compiled.plan.steps)
 
 
-@pytest.mark.parametrize("batch", [1, 2])
-@pytest.mark.parametrize(("channels", "outs", "size"), [(16, 32, (14, 14)), (64, 48, (15, 13)), (32, 64, (12, 20))])
-def test_winograd(channels: int, outs: int, size: tuple[int, int], batch: int, monkeypatch: pytest.MonkeyPatch) -> None:
+IN_CHUNKS, TOGETHER, LARGE, BACKWARD = "winograd", "planeproducts", "kernelproducts", "planegradient"
+"""Kernels of Winograd's ways: one example by the other, all at once, with large kernels, and the gradient in them."""
+
+
+@pytest.mark.parametrize("batch", [1, 3])
+@pytest.mark.parametrize(
+    ("channels", "outs", "size", "expected"),
+    [
+        (16, 32, (14, 14), [IN_CHUNKS, BACKWARD]), (48, 32, (15, 13), [IN_CHUNKS, BACKWARD]),
+        (32, 64, (12, 20), [IN_CHUNKS, BACKWARD]), (64, 96, (13, 14), [TOGETHER, BACKWARD]),
+        (32, 80, (8, 11), [TOGETHER, BACKWARD]), (48, 64, (9, 6), [TOGETHER]),
+        (160, 128, (13, 14), [LARGE, IN_CHUNKS, BACKWARD]), (112, 192, (12, 11), [LARGE, TOGETHER, BACKWARD]),
+    ],
+)  # fmt: skip
+def test_winograd(
+    channels: int, outs: int, size: tuple[int, int], expected: list[str], batch: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
     lanes(monkeypatch, 1)
 
     def make() -> nn.Module:
-        return nn.Sequential(nn.Conv2d(channels, outs, 3, padding=1), nn.Tanh(), nn.Conv2d(outs, 16, 3, padding=1))
+        return nn.Sequential(nn.Conv2d(channels, outs, 3, padding=1), nn.Tanh(), nn.Conv2d(outs, 32, 3, padding=1))
 
-    assert "winograd" in compare(make, (batch, channels, *size))
+    kinds = compare(make, (batch, channels, *size))
+    assert set(expected) <= kinds
+    assert "contract" not in kinds
+
+
+def test_large_kernels_whose_tiles_are_cut_into_parts(monkeypatch: pytest.MonkeyPatch) -> None:
+    lanes(monkeypatch, 1)
+    planes = importlib.import_module("tinygrad_cnn.compile.native.planes")
+    monkeypatch.setattr(planes, "CHUNK", 1 << 17)
+    kinds = compare(lambda: nn.Conv2d(160, 128, 3, padding=1), (3, 160, 9, 14))
+    assert {LARGE, BACKWARD} <= kinds
 
 
 @pytest.mark.parametrize("count", [1, 8, 16], ids="{} lanes".format)
 @pytest.mark.parametrize("size", [(4, 4), (5, 7), (6, 9)], ids=str)
-@pytest.mark.parametrize(("channels", "outs"), [(16, 16), (32, 16), (24, 40)])
+@pytest.mark.parametrize(("channels", "outs"), [(16, 16), (32, 16), (24, 40), (32, 64), (144, 128)])
 def test_winograd_wherever_it_is_possible(
     channels: int, outs: int, size: tuple[int, int], count: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -156,7 +180,24 @@ def test_winograd_wherever_it_is_possible(
     ways = executor.Ways
     monkeypatch.setattr(executor, "Ways", lambda lanes, _: ways(lanes, True))
     kinds = compare(lambda: nn.Conv2d(channels, outs, 3, padding=1), (17, channels, *size))
-    assert ("winograd" in kinds) == (count > 1 or channels % 16 == 0)
+    if count > 1:
+        assert IN_CHUNKS in kinds
+    else:
+        assert (BACKWARD in kinds) == (channels % 16 == 0)
+        assert bool({IN_CHUNKS, TOGETHER, LARGE} & kinds) == (channels % 16 == 0)
+
+
+def test_the_report_counts_all_parts_of_a_convolution(monkeypatch: pytest.MonkeyPatch) -> None:
+    lanes(monkeypatch, 1)
+    model = nn.Conv2d(64, 96, 3, padding=1)
+    step = tg.compile(lambda x: tg.grad((model(x) ** 2).sum(), model.weight), executor="native")
+    step(tg.Tensor(np.ones((2, 64, 12, 12), "float32")))
+    lines = step.report(repeats=2).lines
+    parts = [line for line in lines if line.operations.startswith("conv + ")]
+    assert [line.algorithm.split()[-1] for line in parts] == ["planes", "planeproducts", "fromplanes"]
+    assert [line.gflops is None for line in parts] == [True, True, False]
+    seconds = sum(line.milliseconds or 0.0 for line in parts) / 1e3
+    assert parts[-1].gflops == pytest.approx(2e-9 * 2 * 144 * 64 * 96 * 9 / seconds)
 
 
 POOLS: dict[str, Callable[[], nn.Module]] = {

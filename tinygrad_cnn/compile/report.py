@@ -114,18 +114,24 @@ def make_report(plan: Plan | NativePlan, repeats: int) -> Report:
 
 def _native_report(plan: NativePlan, repeats: int) -> Report:
     lines = []
-    for step, seconds in zip(plan.steps, plan.profile(repeats), strict=True):
-        macs, names = 0, []
+    times = plan.profile(repeats)
+    before: dict[Node, float] = {}
+    """How long what begins to compute a node takes; its multiply-adds are those of the step that finishes it."""
+    for step, seconds in zip(plan.steps, times, strict=True):
+        if step.part_of is not None:
+            before[step.part_of] = before.get(step.part_of, 0.0) + (seconds or 0.0)
+    for step, seconds in zip(plan.steps, times, strict=True):
+        nodes = step.nodes or [node for node in (step.part_of,) if node is not None]
+        names, macs, whole = [work(node)[0] for node in nodes], 0, seconds
         for node in step.nodes:
-            operations, count = work(node)
-            names.append(operations)
-            macs += count * plan.blocks
+            macs += work(node)[1] * plan.blocks
+            whole = None if whole is None else whole + before.get(node, 0.0)
         words = " + ".join(dict.fromkeys(names)) or "turn"
         if len(names) > len(set(names)):
             words += f", {len(names)} at once"
-        shape = step.nodes[0].spec.shape if step.nodes else ()
-        scope = step.nodes[0].scope if step.nodes else ""
-        gflops = 2e-9 * macs / seconds if macs and seconds else None
+        shape = nodes[0].spec.shape if nodes else ()
+        scope = nodes[0].scope if nodes else ""
+        gflops = 2e-9 * macs / whole if macs and whole else None
         milliseconds = None if seconds is None else 1e3 * seconds
         kernel = "NumPy" if step.kernel is None else f"{step.name}: {step.way}"
         lines.append(Line(words, scope, shape, int(step.level >= 0), milliseconds, kernel, gflops))

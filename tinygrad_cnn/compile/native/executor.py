@@ -425,7 +425,7 @@ class NativePlan:
     @property
     def timed_nodes(self) -> list[Node | None]:
         """For each line of the report the last node that it is about."""
-        return [step.nodes[-1] if step.nodes else None for step in self.steps]
+        return [step.nodes[-1] if step.nodes else step.part_of for step in self.steps]
 
     @property
     def parts_in_words(self) -> str:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from ...graph import Node, Spec
-from ...ops.base import SYMBOL, Full
+from ...ops.base import SYMBOL, Full, Operation
+from ...ops.conv import Conv, ConvTranspose, ConvWeight
 from ...ops.index import Index, Range
+from ...ops.linalg import MatMul
+from ...ops.pool import AvgPool, AvgPoolAdjoint, MaxPool, MaxPoolScatter
 from ...ops.reduce import Mean
 from ...ops.shape import BroadcastTo, Permute, Reshape
 from ..fuse import Copy, Fused
@@ -18,16 +21,24 @@ from ..recompute import Hold
 from ..schedule import VIEWS, schedule
 from ..split import AllReduce, Part, Rows, picks_rows
 from . import numbers
+from .convolutions import convolution, kernel_gradient, transposed
+from .groups import Group, take_apart
 from .ir import SCALARS, Type
 from .lanes import PARTIAL, Buffer, NotLanesError, View, batch_axes, example, row_major
 from .loops import Earlier, Operand, Total
 from .others import OTHERS
-from .products import HEADS, take_apart
+from .pooling import pool, unpool
+from .products import product
 from .rows import Load
 from .steps import Draft, Given, LoopStep, Source, Step, WholeStep, is_flat
 from .ways import Ways
-from .winograd import Weights
+from .weights import Weights
 
+HEADS: dict[type[Operation], Callable[[Planner, Group], bool]] = {
+    MatMul: product, Conv: convolution, ConvTranspose: transposed, ConvWeight: kernel_gradient, MaxPool: pool,
+    AvgPool: pool, MaxPoolScatter: unpool, AvgPoolAdjoint: unpool,
+}  # fmt: skip
+"""What a fused node begins with, and what computes it."""
 LITTLE = 2048
 """Whole arrays with fewer numbers are computed by one thread."""
 

@@ -73,6 +73,8 @@ class Step:
     """Of the function."""
     made: Buffer | None = None
     """What it prepares for others: weights in another form, which no node stands for."""
+    part_of: Node | None = None
+    """The node that it begins to compute, and another step finishes."""
 
     def finish(self, layout: Layout) -> None:
         """Decide what was left open until all steps were known."""

@@ -1,140 +1,35 @@
-"""Winograd's convolutions: kernels of 3x3 on images cut into tiles of 4x4 places, with a quarter of the products.
+"""Winograd's convolutions: kernels of 3x3, with a quarter of the products (see :mod:`.tiles`).
 
-A tile of the result is computed from 6x6 numbers of the image. These and the 3x3 numbers of the kernel are transformed,
-each pair by sums with small constants, so that one product for each of the 36 places is left, where 144 were (Lavin and
-Gray, 2016: F(4x4, 3x3)). Over all channels the products at one place are a product of matrices. So is the gradient in
-the kernel, whose transforms are the same ones turned around.
-
-A kernel works on a **chunk** of tiles at a time, so that what is transformed stays in the processor's cache. Planes of
-numbers begin a little behind multiples of a large power of two, for such numbers would fall on the same cache lines.
+A kernel works on a **chunk** of tiles at a time, so that what is transformed stays in the processor's cache.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from .gradients import blocks, nest, turn
-from .ir import I64, PTR, Function, Int, Type, Value, constant
-from .loops import Head, Loop, Operand, Tile, Writer, pieces, scalar_of
+from .ir import PTR, Function, Int, Type, Value, constant
+from .loops import Head, Loop, Operand, Tile, Writer, scalar_of
+from .tiles import (
+    CELLS,
+    GAP,
+    Chunk,
+    both_ways,
+    chunks,
+    flat,
+    of_gradient,
+    of_image,
+    of_kernel_gradient,
+    of_result,
+    plane,
+    transform,
+)  # fmt: skip
 
-CELLS = 36
-"""Places of a transformed tile."""
 CHUNK = 480 * 1024
 """Bytes that the transformed numbers of a chunk may take: about half of a core's second-level cache."""
 LEAST = 2
 """The fewest tiles of a chunk, so that transformed kernels are not read too often."""
-GAP = 64
-"""Bytes between planes."""
-
-Grid = list[list[Value]]
-Transform = Callable[[Function, Sequence[Value]], list[Value]]
-
-
-# Transforms of a row
-
-
-def _times(f: Function, factor: float, a: Value, b: Value) -> Value:
-    """``factor * a + b``."""
-    return f.fma(constant(factor, a.type), a, b)
-
-
-def of_image(f: Function, d: Sequence[Value]) -> list[Value]:
-    """Six numbers of the image."""
-    odd, even = f.binary("fsub", d[3], d[1]), f.binary("fsub", d[4], d[2])
-    a, b = _times(f, -4, d[2], d[4]), _times(f, -4, d[1], d[3])
-    return [
-        _times(f, 4, d[0], _times(f, -5, d[2], d[4])),
-        f.binary("fadd", a, b),
-        f.binary("fsub", a, b),
-        _times(f, 2, odd, even),
-        _times(f, -2, odd, even),
-        _times(f, 4, d[1], _times(f, -5, d[3], d[5])),
-    ]
-
-
-def of_result(f: Function, m: Sequence[Value]) -> list[Value]:
-    """Four numbers of the result from six sums of products."""
-    a, b = f.binary("fadd", m[1], m[2]), f.binary("fsub", m[1], m[2])
-    c, d = f.binary("fadd", m[3], m[4]), f.binary("fsub", m[3], m[4])
-    return [
-        f.binary("fadd", f.binary("fadd", m[0], a), c),
-        _times(f, 2, d, b),
-        _times(f, 4, c, a),
-        f.binary("fadd", _times(f, 8, d, b), m[5]),
-    ]
-
-
-def of_gradient(f: Function, y: Sequence[Value]) -> list[Value]:
-    """Four numbers of the result's gradient: :func:`of_result` turned around."""
-    even, odd = f.binary("fadd", y[0], y[2]), f.binary("fadd", y[1], y[3])
-    a, b = _times(f, 4, y[2], y[0]), _times(f, 4, y[3], y[1])
-    return [
-        y[0],
-        f.binary("fadd", even, odd),
-        f.binary("fsub", even, odd),
-        _times(f, 2, b, a),
-        _times(f, -2, b, a),
-        y[3],
-    ]
-
-
-def of_kernel(f: Function, w: Sequence[Value]) -> list[Value]:
-    """Three numbers of the kernel."""
-
-    def by(factor: float, a: Value) -> Value:
-        return f.binary("fmul", a, constant(factor, a.type))
-
-    even, wide = f.binary("fadd", w[0], w[2]), by(1 / 24, _times(f, 4, w[2], w[0]))
-    return [
-        by(1 / 4, w[0]),
-        by(-1 / 6, f.binary("fadd", even, w[1])),
-        by(-1 / 6, f.binary("fsub", even, w[1])),
-        _times(f, 1 / 12, w[1], wide),
-        _times(f, -1 / 12, w[1], wide),
-        w[2],
-    ]
-
-
-def of_kernel_gradient(f: Function, u: Sequence[Value]) -> list[Value]:
-    """Three numbers of the kernel's gradient: :func:`of_kernel` turned around."""
-
-    def by(factor: float, a: Value) -> Value:
-        return f.binary("fmul", a, constant(factor, a.type))
-
-    a, b = f.binary("fadd", u[1], u[2]), f.binary("fsub", u[2], u[1])
-    c, d = f.binary("fadd", u[3], u[4]), f.binary("fsub", u[3], u[4])
-    return [
-        _times(f, 1 / 4, u[0], _times(f, 1 / 24, c, by(-1 / 6, a))),
-        _times(f, 1 / 12, d, by(1 / 6, b)),
-        f.binary("fadd", by(1 / 6, f.binary("fsub", c, a)), u[5]),
-    ]
-
-
-def both_ways(f: Function, grid: Sequence[Sequence[Value]], transform: Transform) -> Grid:
-    """A transform of all columns, then of all rows."""
-    columns = [transform(f, [row[column] for row in grid]) for column in range(len(grid[0]))]
-    return [transform(f, [column[row] for column in columns]) for row in range(len(columns[0]))]
-
-
-# Chunks
-
-
-@dataclass(frozen=True)
-class Chunk:
-    """Tiles that are computed together: some rows of some."""
-
-    rows: int
-    columns: int
-    height: int
-    """Places of a tile: 4, or what is left over at the image's edge."""
-    width: int
-
-    @property
-    def tiles(self) -> int:
-        """How many they are."""
-        return self.rows * self.columns
 
 
 def chunk_tiles(tile_bytes: int, tiles: int) -> int:
@@ -142,186 +37,7 @@ def chunk_tiles(tile_bytes: int, tiles: int) -> int:
     return min(tiles, max(LEAST, CHUNK // tile_bytes))
 
 
-def chunks(f: Function, size: tuple[int, int], most: int, body: Callable[[Chunk, Int, Int], None]) -> None:
-    """Run ``body(chunk, first row, first column)`` for an image in chunks of at most so many tiles."""
-    for height, top, bottom in _spans(size[0]):
-        for width, left, right in _spans(size[1]):
-            columns = min(right - left, most)
-            for low, high, count in pieces(bottom - top, max(1, most // columns)):
-                for start, stop, several in pieces(right - left, columns):
-                    chunk = Chunk(count, several, height, width)
-
-                    first, last = left + start, left + stop
-
-                    def row(r: Int, _: Any, chunk: Chunk = chunk, first: int = first, last: int = last) -> None:
-                        f.loop(first, last, chunk.columns, lambda c, _: body(chunk, f.mul(r, 4), f.mul(c, 4)))
-
-                    f.loop(top + low, top + high, count, row)
-
-
-def _spans(length: int) -> Iterator[tuple[int, int, int]]:
-    """An axis in tiles: places of a tile, first and last tile."""
-    if length >= 4:
-        yield 4, 0, length // 4
-    if length % 4:
-        yield length % 4, length // 4, length // 4 + 1
-
-
-def transform_image(
-    f: Function, chunk: Chunk, row: Int, column: Int, image: Operand, channels: int, scratch: Value, plane: int,
-    wide: int = 1,
-) -> None:  # fmt: skip
-    """The image's tiles, transformed: ``[cell][tile][channel][lane]``.
-
-    With ``wide``, so many channels lie side by side, and there is one lane.
-    """
-    kind, unit = image.element(wide), image.unit
-    zero = constant(0, kind)
-
-    def tile(index: list[Int]) -> None:
-        a, b, part = index
-        c = f.mul(part, wide)
-        start = f.mul(
-            f.dot([f.add(row, f.mul(a, 4)), f.add(column, f.mul(b, 4)), c], image.strides, image.offset), unit
-        )
-        base = f.at(f.arguments[image.pointer], start, kind.scalar)
-        grid = [
-            [
-                f.load(base, (i * image.strides[0] + j * image.strides[1]) * unit, kind)
-                if i < chunk.height + 2 and j < chunk.width + 2
-                else zero
-                for j in range(6)
-            ]
-            for i in range(6)
-        ]
-        at = f.dot([a, b, c], [chunk.columns * channels * unit, channels * unit, unit])
-        to = f.at(scratch, at, kind.scalar)
-        for cell, value in enumerate(_flat(both_ways(f, grid, of_image))):
-            f.store(value, to, cell * plane)
-
-    nest(f, [chunk.rows, chunk.columns, channels // wide], tile)
-
-
-def _flat(grid: Grid) -> list[Value]:
-    return [value for row in grid for value in row]
-
-
 # Convolutions
-
-
-@dataclass(frozen=True)
-class Weights:
-    """Kernels, transformed: ``(36, O / width, C, width)``, each of the 36 with a gap behind it.
-
-    Arguments of the function: kernels, result, and where the thread's share begins and ends; then :attr:`sizes`, so
-    that layers of different sizes have one function.
-    """
-
-    channels: int
-    """Of the image."""
-    out_channels: int
-    offset: int
-    strides: tuple[int, int, int, int]
-    """For rows and columns of a kernel, the image's channels, and those of the result."""
-    scalar: str
-    lanes: int
-    width: int
-    """How many channels of the result lie next to each other."""
-
-    @property
-    def key(self) -> Hashable:
-        """Functions of the same key are the same."""
-        return "weights", self.scalar, self.lanes, self.width, self._across, self._rest
-
-    @property
-    def _across(self) -> bool:
-        """Whether channels of the result lie apart, and are turned."""
-        return self.strides[3] != 1
-
-    @property
-    def _rest(self) -> bool:
-        """Whether the result's channels do not fill the last vector."""
-        return self.out_channels % self.lanes > 0
-
-    @property
-    def plane(self) -> int:
-        """How many numbers lie between one of the 36 and the next."""
-        return plane(self.channels * self.out_channels, self.scalar)
-
-    @property
-    def sizes(self) -> tuple[int, ...]:
-        """The last arguments: channels, offset and strides, and how far planes lie apart."""
-        return self.channels, self.out_channels, self.plane, self.offset, *self.strides
-
-    @property
-    def rounds(self) -> int:
-        """How many parts there are to share."""
-        return -(-self.channels // self.lanes) if self._across else self.channels
-
-    def write(self, name: str) -> Function:
-        """The function."""
-        f = Function(name, [PTR, PTR, I64, I64, *[I64] * len(self.sizes)])
-        kernels, _, low, high, channels, outs, _, offset, *strides = f.arguments
-        lanes, vector = self.lanes, Type(self.scalar, self.lanes)
-        taps = [(i, j) for i in range(3) for j in range(3)]
-
-        def each_block(body: Callable[[Int], None]) -> None:
-            def block(o: Int, _: list[Value]) -> None:
-                # The last begins earlier, so that it is whole: some channels are computed twice.
-                body(f.smallest(o, f.add(outs, -lanes)) if self._rest else o)
-
-            f.loop(0, outs, lanes, block)
-
-        def plain(c: Int, _: list[Value]) -> None:
-            def block(o: Int) -> None:
-                start = f.dot([c, o], strides[2:], offset)
-                self._store(f, [f.load(kernels, f.dot([i, j], strides[:2], start), vector) for i, j in taps], c, o)
-
-            each_block(block)
-
-        room = f.room(vector, len(taps) * lanes) if self._across else kernels
-
-        def turned(part: Int, _: list[Value]) -> None:
-            first = f.smallest(f.mul(part, lanes), f.add(channels, -lanes))
-
-            def block(o: Int) -> None:
-                start = f.dot([first, o], strides[2:], offset)
-
-                def tap(index: list[Int]) -> None:
-                    at = f.dot(index, strides[:2], start)
-                    to = f.dot(index, [3 * lanes * lanes, lanes * lanes])
-                    rows = [f.load(kernels, f.add(at, f.mul(row, strides[3])), vector) for row in range(lanes)]
-                    for row, value in enumerate(turn(f, rows)):
-                        f.store(value, room, f.add(to, row * lanes))
-
-                nest(f, [3, 3], tap)
-
-                def channel(c: Int, _: list[Value]) -> None:
-                    at = f.mul(c, lanes)
-                    found = [f.load(room, f.add(at, tap * lanes * lanes), vector) for tap in range(len(taps))]
-                    self._store(f, found, f.add(first, c), o)
-
-                f.loop(0, lanes, 1, channel)
-
-            each_block(block)
-
-        f.loop(low, high, 1, turned if self._across else plain)
-        return f
-
-    def _store(self, f: Function, taps: list[Value], channel: Int, out: Int) -> None:
-        channels, planes = f.arguments[4], f.arguments[6]
-        cells = both_ways(f, [taps[:3], taps[3:6], taps[6:]], of_kernel)
-        base = f.at(f.arguments[1], f.add(f.mul(channel, self.width), f.mul(out, channels)), self.scalar)
-        for part in range(0, self.lanes, self.width):
-            first = f.mul(part, channels)
-            for cell, value in enumerate(_flat(cells)):
-                some = f.shuffle(value, value, range(part, part + self.width))
-                f.store(some, base, f.add(first, f.mul(cell, planes)))
-
-
-def plane(numbers: int, scalar: str) -> int:
-    """Numbers from one plane to the next."""
-    return numbers + GAP // (4 if scalar == "float" else 8)
 
 
 def width_of(registers: int) -> int:
@@ -365,51 +81,51 @@ def scratch_numbers(channels: int, out_channels: int, lanes: int, size: Sequence
     return most * tile + 2 * CELLS * (GAP // itemsize)
 
 
-class _Writer(Writer):
-    """Writes a loop whose head is a convolution."""
+class TileWriter(Writer):
+    """Writes a loop whose head's values come in tiles of 4x4 places.
 
-    def __init__(self, loop: Loop, name: str, head: Winograd) -> None:
+    Args:
+        loop: what is written.
+        name: of the function.
+        image: what the head's type is that of.
+    """
+
+    def __init__(self, loop: Loop, name: str, image: Operand) -> None:
         super().__init__(loop, name)
         self.by_rows = False
-        self.head = head
+        self.kind = image.element(loop.wide)
+        self.height, self.width, self.outs = loop.space
         self.row: list[Value] = []
         """The head's values at the places of a tile's row."""
 
-    def write(self) -> Function:
-        f, head = self.f, self.head
-        height, width, self.outs = self.loop.space
-        self.kind = head.image.element(self.loop.wide)
+    def in_chunks(self, most: int) -> Function:
+        """The function, which does so many tiles at once."""
         self.lanes = self.kind.lanes
-        itemsize = head.image.type_size
-        most = chunk_tiles(
-            tile_numbers(head.channels, self.outs, self.loop.lanes) * itemsize, -(-height // 4) * -(-width // 4)
-        )
         self._clear()
-        self.room = f.room(self.kind, 16)
+        self.room = self.f.room(self.kind, 16)
         """The results of a tile, on their way to the members."""
-        chunks(f, (height, width), most, self._chunk)
+        chunks(self.f, (self.height, self.width), most, self.chunk)
         self._finish_sums()
-        return f
+        return self.f
 
-    def _chunk(self, chunk: Chunk, row: Int, column: Int) -> None:
-        f, head, unit, wide = self.f, self.head, self.loop.lanes, self.loop.wide
-        scratch, scalar = f.arguments[head.scratch], self.kind.scalar
-        into = plane(chunk.tiles * head.channels * unit, scalar)
-        out = plane(chunk.tiles * self.outs * unit, scalar)
-        transform_image(f, chunk, row, column, head.image, head.channels, scratch, into, wide)
-        products = f.at(scratch, CELLS * into, scalar)
-        form = self._products if wide == 1 else self._products_of_channels
-        f.loop(0, CELLS, 1, lambda cell, _: form(chunk, cell, into, out, products))
-        room = self.room
+    def chunk(self, chunk: Chunk, row: Int, column: Int) -> None:
+        """All that belongs to some tiles; the first one's place is given."""
+        raise NotImplementedError
+
+    def results(self, chunk: Chunk, row: Int, column: Int, where: Callable[[Int, Int, Int], Value], apart: int) -> None:
+        """The results of a chunk from its sums of products, and what the members make of them.
+
+        The first of 36 sums lies ``where(a tile's row, its column, channel)``, the others ``apart`` from each other.
+        """
+        f, wide, room = self.f, self.loop.wide, self.room
 
         def tile(index: list[Int]) -> None:
             a, b, part = index
             o = f.mul(part, wide)
-            start = f.dot([a, b, o], [chunk.columns * self.outs * unit, self.outs * unit, unit])
-            base = f.at(products, start, scalar)
-            cells = [f.load(base, cell * out, self.kind) for cell in range(CELLS)]
+            base = where(a, b, o)
+            cells = [f.load(base, cell * apart, self.kind) for cell in range(CELLS)]
             found = both_ways(f, [cells[6 * i : 6 * i + 6] for i in range(6)], of_result)
-            for place, value in enumerate(_flat(found)):
+            for place, value in enumerate(flat(found)):
                 f.store(value, room, place * self.lanes)
             first, left = f.add(row, f.mul(a, 4)), f.add(column, f.mul(b, 4))
             self.index, self.columns = [0, left, o], 1
@@ -429,14 +145,59 @@ class _Writer(Writer):
 
         nest(f, [chunk.rows, chunk.columns, self.outs // wide], tile)
 
-    def _products(self, chunk: Chunk, cell: Int, into: int, out: int, products: Value) -> None:
+    def _rooms(self) -> list[tuple[Value, str]]:
+        """Where sums are held, and what type they have."""
+        return [(room, scalar_of(member)) for member, room in zip(self.sums, self.totals, strict=True)]
+
+    def _heads(self, rows: int) -> list[Value]:
+        return self.row
+
+
+class _Writer(TileWriter):
+    """Transforms a chunk, multiplies it with the kernels, and transforms it back."""
+
+    def __init__(self, loop: Loop, name: str, head: Winograd) -> None:
+        super().__init__(loop, name, head.image)
+        self.head = head
+
+    def write(self) -> Function:
+        """The function."""
+        tile = tile_numbers(self.head.channels, self.outs, self.loop.lanes) * self.head.image.type_size
+        return self.in_chunks(chunk_tiles(tile, -(-self.height // 4) * -(-self.width // 4)))
+
+    def chunk(self, chunk: Chunk, row: Int, column: Int) -> None:
+        f, head, unit, wide = self.f, self.head, self.loop.lanes, self.loop.wide
+        scratch, scalar = f.arguments[head.scratch], self.kind.scalar
+
+        def place(base: Value, channels: int) -> Callable[[Int, Int, Int], Value]:
+            strides = [chunk.columns * channels * unit, channels * unit, unit]
+            return lambda a, b, c: f.at(base, f.dot([a, b, c], strides), scalar)
+
+        into = plane(chunk.tiles * head.channels * unit, scalar)
+        out = plane(chunk.tiles * self.outs * unit, scalar)
+        where = place(scratch, head.channels)
+        transform(f, chunk, row, column, head.image, head.channels, of_image, wide, where, into)
+        products = f.at(scratch, CELLS * into, scalar)
+
+        def cell(number: Int, _: list[Value]) -> None:
+            left, right, result = self._planes(number, into, out, products)
+            if wide == 1:
+                self._products(chunk.tiles, left, right, result)
+            else:
+                by_channels(
+                    f, (chunk.tiles, head.channels, self.outs), (left, right, result), self.kind, head.registers
+                )
+
+        f.loop(0, CELLS, 1, cell)
+        self.results(chunk, row, column, place(products, self.outs), out)
+
+    def _products(self, tiles: int, left: Value, right: Value, result: Value) -> None:
         """The product of matrices at one of the 36 cells: a vector of the image with each weight."""
         f, head, lanes, scalar = self.f, self.head, self.loop.lanes, self.kind.scalar
         wide = width_of(head.registers)
-        left, right, result = self._planes(cell, into, out, products)
         row = head.channels * lanes
 
-        def tiles(t: Int, count: int) -> None:
+        def some(t: Int, count: int) -> None:
             x = f.at(left, f.mul(t, row), scalar)
 
             def outs(o: Int, _: list[Value]) -> None:
@@ -460,40 +221,7 @@ class _Writer(Writer):
 
             f.loop(0, self.outs, wide, outs)
 
-        blocks(f, chunk.tiles, max(1, head.registers // wide), tiles)
-
-    def _products_of_channels(self, chunk: Chunk, cell: Int, into: int, out: int, products: Value) -> None:
-        """The same where channels lie side by side: a vector of weights with each number of the image."""
-        f, head, wide, scalar = self.f, self.head, self.loop.wide, self.kind.scalar
-        left, right, result = self._planes(cell, into, out, products)
-        columns = min(4, self.outs // wide)
-
-        def tiles(t: Int, count: int) -> None:
-            x = f.at(left, f.mul(t, head.channels), scalar)
-
-            def outs(part: Int, several: int) -> None:
-                o = f.mul(part, wide)
-                w = f.at(right, f.mul(o, head.channels), scalar)
-
-                def channel(c: Int, now: list[Value]) -> list[Value]:
-                    ws = f.at(w, f.mul(c, wide), scalar)
-                    weights = [f.load(ws, m * wide * head.channels, self.kind) for m in range(several)]
-                    found = []
-                    for n in range(count):
-                        number = f.load(x, f.add(c, n * head.channels), Type(scalar))
-                        image = f.spread(number, wide)
-                        found += [f.fma(image, weights[m], now[n * several + m]) for m in range(several)]
-                    return found
-
-                sums = f.loop(0, head.channels, 1, channel, [constant(0, self.kind)] * (count * several))
-                to = f.at(result, f.dot([t, o], [self.outs, 1]), scalar)
-                for n in range(count):
-                    for m in range(several):
-                        f.store(sums[n * several + m], to, n * self.outs + m * wide)
-
-            blocks(f, self.outs // wide, columns, outs)
-
-        blocks(f, chunk.tiles, max(1, head.registers // columns), tiles)
+        blocks(f, tiles, max(1, head.registers // wide), some)
 
     def _planes(self, cell: Int, into: int, out: int, products: Value) -> tuple[Value, Value, Value]:
         """Where the numbers of a cell lie: those of the image, of the weights, and of the result."""
@@ -502,12 +230,52 @@ class _Writer(Writer):
         right = f.at(f.arguments[head.weights], f.mul(cell, plane(head.channels * self.outs, scalar)), scalar)
         return left, right, f.at(products, f.mul(cell, out), scalar)
 
-    def _rooms(self) -> list[tuple[Value, str]]:
-        """Where sums are held, and what type they have."""
-        return [(room, scalar_of(member)) for member, room in zip(self.sums, self.totals, strict=True)]
 
-    def _heads(self, rows: int) -> list[Value]:
-        return self.row
+def by_channels(
+    f: Function, lengths: tuple[int, int, int], arrays: tuple[Value, Value, Value], kind: Type, registers: int,
+    part: int = 0,
+) -> None:  # fmt: skip
+    """The product at one of the 36 cells where channels lie side by side: vectors of weights with numbers of the image.
+
+    Args:
+        f: what is written.
+        lengths: tiles, channels of the image, channels of the result.
+        arrays: the image ``(tiles, C)``, the weights ``(O / width, C, width)``, the result ``(tiles, O)``.
+        kind: of a vector.
+        registers: how many sums are held at once.
+        part: only so many channels of the result, which begin where the weights and the result do; 0 for all.
+    """
+    tiles, channels, outs = lengths
+    left, right, result = arrays
+    wide, scalar = kind.lanes, kind.scalar
+    vectors = (part or outs) // wide
+    columns = min(4, vectors)
+
+    def some(t: Int, count: int) -> None:
+        x = f.at(left, f.mul(t, channels), scalar)
+
+        def several(part: Int, size: int) -> None:
+            o = f.mul(part, wide)
+            w = f.at(right, f.mul(o, channels), scalar)
+
+            def channel(c: Int, now: list[Value]) -> list[Value]:
+                ws = f.at(w, f.mul(c, wide), scalar)
+                weights = [f.load(ws, m * wide * channels, kind) for m in range(size)]
+                found = []
+                for n in range(count):
+                    image = f.spread(f.load(x, f.add(c, n * channels), Type(scalar)), wide)
+                    found += [f.fma(image, weights[m], now[n * size + m]) for m in range(size)]
+                return found
+
+            sums = f.loop(0, channels, 1, channel, [constant(0, kind)] * (count * size))
+            to = f.at(result, f.dot([t, o], [outs, 1]), scalar)
+            for n in range(count):
+                for m in range(size):
+                    f.store(sums[n * size + m], to, n * outs + m * wide)
+
+        blocks(f, vectors, columns, several)
+
+    blocks(f, tiles, max(1, registers // columns), some)
 
 
 # Gradients in kernels
@@ -577,7 +345,12 @@ class WinogradGradient:
         def chunk(chunk: Chunk, row: Int, column: Int) -> None:
             left = plane(chunk.tiles * self.channels * lanes, scalar)
             right = plane(chunk.tiles * self.out_channels * lanes, scalar)
-            transform_image(f, chunk, row, column, self.image, self.channels, scratch, left)
+            strides = [chunk.columns * self.channels * lanes, self.channels * lanes, lanes]
+
+            def where(a: Int, b: Int, c: Int) -> Value:
+                return f.at(scratch, f.dot([a, b, c], strides), scalar)
+
+            transform(f, chunk, row, column, self.image, self.channels, of_image, 1, where, left)
             grads = f.at(scratch, CELLS * left, scalar)
             self._transform_gradient(f, chunk, row, column, room, grads, right)
 
@@ -590,16 +363,12 @@ class WinogradGradient:
 
         chunks(f, self.size, self._most, chunk)
 
-        def weight(index: list[Int]) -> None:
-            c, part = index
-            at = f.dot([c, part], [self.out_channels, lanes])
-            base, out = f.at(sums, at, scalar), f.at(f.arguments[2], at, scalar)
-            cells = [f.load(base, number * self._plane, vector) for number in range(CELLS)]
-            found = both_ways(f, [cells[6 * i : 6 * i + 6] for i in range(6)], of_kernel_gradient)
-            for tap, value in enumerate(_flat(found)):
-                f.store(value, out, tap * self.channels * self.out_channels)
-
-        nest(f, [self.channels, self.out_channels // lanes], weight)
+        f.loop(
+            0,
+            self.channels,
+            1,
+            lambda c, _: kernel_of(f, c, sums, f.arguments[2], (self.channels, self.out_channels), vector),
+        )
         return f
 
     def _transform_gradient(
@@ -639,7 +408,7 @@ class WinogradGradient:
                     for i in range(4)
                 ]
                 to = f.at(grads, f.add(start, f.mul(n, outs)), scalar)
-                for number, value in enumerate(_flat(both_ways(f, grid, of_gradient))):
+                for number, value in enumerate(flat(both_ways(f, grid, of_gradient))):
                     f.store(value, to, number * apart)
 
             f.loop(0, lanes, 1, example)
@@ -683,6 +452,21 @@ class WinogradGradient:
         blocks(f, self.channels, max(1, self.registers // wide), channels)
 
 
+def kernel_of(f: Function, c: Int, sums: Value, result: Value, channels: tuple[int, int], vector: Type) -> None:
+    """The gradient in the kernels ``(3, 3, C, O)`` of a channel of the image from sums of products ``(36, C, O)``."""
+    ins, outs = channels
+
+    def part(o: Int, _: list[Value]) -> None:
+        at = f.dot([c, o], [outs, 1])
+        base, out = f.at(sums, at, vector.scalar), f.at(result, at, vector.scalar)
+        cells = [f.load(base, number * plane(ins * outs, vector.scalar), vector) for number in range(CELLS)]
+        found = both_ways(f, [cells[6 * i : 6 * i + 6] for i in range(6)], of_kernel_gradient)
+        for tap, value in enumerate(flat(found)):
+            f.store(value, out, tap * ins * outs)
+
+    f.loop(0, outs, vector.lanes, part)
+
+
 # When they are taken
 
 
@@ -699,7 +483,7 @@ def pays(size: Sequence[int], channels: int, out_channels: int, wide: int) -> bo
     With few channels the transforms cost more than they save, and with few tiles the transformed kernels do.
     """
     if wide > 1:
-        return min(size) >= 12 and channels * out_channels <= 1 << 14
+        return min(size) >= 12 and channels * out_channels <= 1 << 12
     few = max(size) <= 4 and channels * out_channels > 1 << 14
     return not few
 

@@ -304,6 +304,8 @@ class Tensor:
             raise GraphError(
                 "copy", "only leaves can be copied with their numbers", got=repr(self.node), fix="use tensor.detach()"
             )
+        if isinstance(self.node.op, ops.Deferred) and self.node.op.passes:
+            self.array  # noqa: B018 - the twin keeps the numbers of now
         twin = type(self).__new__(type(self))
         memo[id(self)] = twin
         twin.node, twin._array, twin.grad = self.node, self._array, self.grad
@@ -363,7 +365,9 @@ class Tensor:
                     f"a tensor on {self.device!r} cannot take numbers on {value.device!r}",
                     fix=f"move them first: value.to({self.device!r})",
                 )
-            self._become_leaf(value.array, self.requires_grad, self.name)
+            unseen = self._array is None and self.node.value is None
+            if not (unseen and isinstance(self.node.op, ops.Deferred) and self.node.op.take(value.array)):
+                self._become_leaf(value.array, self.requires_grad, self.name)
         return self
 
     def to(self, target: str | np.dtype | type) -> Tensor:

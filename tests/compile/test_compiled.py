@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import _thread
+import copy
 import importlib
 import threading
 import weakref
@@ -491,3 +492,50 @@ def test_numbers_that_lie_in_a_plan_are_kept_nowhere_else() -> None:
     read.assign(np.full(1000, 2, "float32"))
     assert old() is None
     assert changed.numpy()[0] == np.float32(0.8)
+
+
+def _trained_step() -> tuple[nn.Linear, Callable[[], tg.Tensor]]:
+    """A model whose numbers lie in a plan, and what changes them."""
+    model = nn.Linear(3, 2)
+    optimizer = tg.optim.SGD(model.parameters(), lr=0.1)
+    x = tg.Tensor(np.ones((4, 3), "float32"))
+
+    @tg.compile
+    def step(x):
+        optimizer.zero_grad()
+        loss = (model(x) ** 2).sum()
+        loss.backward()
+        optimizer.step()
+        return loss.detach()
+
+    step(x)
+    return model, lambda: step(x)
+
+
+@needs_plans
+def test_a_copy_of_a_trained_model_keeps_its_numbers() -> None:
+    model, step = _trained_step()
+    twin, again = copy.deepcopy(model), copy.deepcopy(model)
+    before = again.weight.numpy()
+    step()
+    assert np.abs(model.weight.numpy() - before).max() > 0
+    np.testing.assert_array_equal(twin.weight.numpy(), before)
+
+
+@needs_plans
+def test_new_numbers_for_a_trained_model_take_no_memory() -> None:
+    model, step = _trained_step()
+    loaded = {name: value + 1 for name, value in copy.deepcopy(model).state_dict().items()}
+    eager = nn.Linear(3, 2)
+    step()
+    for each in (model, eager):
+        each.load_state_dict(loaded)
+    assert model.weight._array is None
+    found, expected = step(), (eager(tg.Tensor(np.ones((4, 3), "float32"))) ** 2).sum()
+    np.testing.assert_allclose(found.numpy(), expected.numpy(), rtol=1e-6)
+    model.load_state_dict(loaded)
+    np.testing.assert_array_equal(model.weight.numpy(), loaded["weight"].numpy())
+    seen = model.weight.numpy()
+    model.weight.assign(0)
+    assert np.abs(seen).max() > 0
+    np.testing.assert_array_equal(model.weight.numpy(), 0)

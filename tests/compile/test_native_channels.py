@@ -134,8 +134,10 @@ def test_images_are_read_where_they_lie(monkeypatch: pytest.MonkeyPatch) -> None
     assert all(step.way != "load" for step in compiled.plan.steps)
 
 
-IN_CHUNKS, TOGETHER, LARGE, BACKWARD = "winograd", "planeproducts", "kernelproducts", "planegradient"
-"""Kernels of Winograd's ways: one example by the other, all at once, with large kernels, and the gradient in them."""
+IN_CHUNKS, TOGETHER, LARGE = "winograd", "planeproducts", "kernelproducts"
+"""Kernels of Winograd's ways: one example by the other, all at once, and with large kernels."""
+BACKWARD, LARGE_BACKWARD = "planegradient", "panelgradient"
+"""The gradient in kernels, and in large ones."""
 
 
 @pytest.mark.parametrize("batch", [1, 3])
@@ -145,7 +147,7 @@ IN_CHUNKS, TOGETHER, LARGE, BACKWARD = "winograd", "planeproducts", "kernelprodu
         (16, 32, (14, 14), [IN_CHUNKS, BACKWARD]), (48, 32, (15, 13), [IN_CHUNKS, BACKWARD]),
         (32, 64, (12, 20), [IN_CHUNKS, BACKWARD]), (64, 96, (13, 14), [TOGETHER, BACKWARD]),
         (32, 80, (8, 11), [TOGETHER, BACKWARD]), (48, 64, (9, 6), [TOGETHER]),
-        (160, 128, (13, 14), [LARGE, IN_CHUNKS, BACKWARD]), (112, 192, (12, 11), [LARGE, TOGETHER, BACKWARD]),
+        (160, 128, (13, 14), [LARGE, IN_CHUNKS, LARGE_BACKWARD]), (112, 192, (12, 11), [LARGE, TOGETHER, LARGE_BACKWARD]),
     ],
 )  # fmt: skip
 def test_winograd(
@@ -166,7 +168,7 @@ def test_large_kernels_whose_tiles_are_cut_into_parts(monkeypatch: pytest.Monkey
     planes = importlib.import_module("tinygrad_cnn.compile.native.planes")
     monkeypatch.setattr(planes, "CHUNK", 1 << 17)
     kinds = compare(lambda: nn.Conv2d(160, 128, 3, padding=1), (3, 160, 9, 14))
-    assert {LARGE, BACKWARD} <= kinds
+    assert {LARGE, LARGE_BACKWARD} <= kinds
 
 
 @pytest.mark.parametrize("count", [1, 8, 16], ids="{} lanes".format)
@@ -183,7 +185,7 @@ def test_winograd_wherever_it_is_possible(
     if count > 1:
         assert IN_CHUNKS in kinds
     else:
-        assert (BACKWARD in kinds) == (channels % 16 == 0)
+        assert bool({BACKWARD, LARGE_BACKWARD} & kinds) == (channels % 16 == 0)
         assert bool({IN_CHUNKS, TOGETHER, LARGE} & kinds) == (channels % 16 == 0)
 
 

@@ -208,6 +208,12 @@ class Deferred(Operation):
 
     differentiable = False
     device: str
+    passes = False
+    """Whether there may be other numbers later: whoever keeps the leaf's node has to look at once."""
+
+    def take(self, array: Array) -> bool:
+        """Put new numbers where those that nobody has seen lie. Returns whether that was possible."""
+        return False
 
 
 @dataclass(frozen=True)

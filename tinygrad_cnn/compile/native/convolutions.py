@@ -321,12 +321,19 @@ def _gradient_in_planes(planner: Planner, group: Group, x: View, y: View) -> boo
         _planes(planner, group, view, size, count, planes.panel_of(count, wide), backward)
         for view, count, backward in ((image, channels, False), (y, outs, True))
     ]
-    products = planes.PlaneGradient(tiles_of(size) * planner.blocks, channels, outs, scalar, wide, planner.registers)
-    sums = Buffer(dtype, CELLS * plane(channels * outs, scalar), False)
+    about = (tiles_of(size) * planner.blocks, channels, outs, scalar, wide, planner.registers)
     share: list[Input] = [Given("low"), Given("high")]
+    planner.axes[node] = None
+    if planes.are_large(channels, outs):
+        panels = planes.PanelGradient(*about)
+        out, room = planner.own(node, group.level + 1, None), panels.scratch * dtype.itemsize
+        inputs = [*made, out.buffer, Given("scratch"), *share]
+        planner.add(Step([node], group.level + 1, "share", panels, inputs, room, rounds=panels.rounds))
+        return True
+    products = planes.PlaneGradient(*about)
+    sums = Buffer(dtype, CELLS * plane(channels * outs, scalar), False)
     inputs = [*made, sums, *share]
     planner.add(Step([], group.level + 1, "share", products, inputs, rounds=products.rounds, part_of=node))
-    planner.axes[node] = None
     out = planner.own(node, group.level + 2, None)
     last = planes.FromPlaneGradient(channels, outs, scalar, wide)
     planner.add(Step([node], group.level + 2, "share", last, [sums, out.buffer, *share], rounds=last.rounds))

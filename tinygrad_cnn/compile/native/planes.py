@@ -301,12 +301,8 @@ class _Writer(TileWriter):
 
 
 @dataclass(frozen=True)
-class PlaneGradient:
-    """The products of a gradient in kernels: ``(36, C, O)``, sums over all tiles.
-
-    Arguments of the function: the image's planes and the gradient's, each in panels; the result; and where the thread's
-    share of the rounds begins and ends.
-    """
+class _OfPlanes:
+    """What gradients in kernels have in common: products of the image's planes with the gradient's, each in panels."""
 
     tiles: int
     channels: int
@@ -317,59 +313,116 @@ class PlaneGradient:
 
     @property
     def key(self) -> Hashable:
-        """Functions of the same key are the same."""
+        """Gradients of the same key are the same function."""
         return self
 
     @property
-    def _panels(self) -> tuple[int, int]:
+    def panels(self) -> tuple[int, int]:
+        """How many channels of the image and of the result there are in a panel."""
         return panel_of(self.channels, self.wide), panel_of(self.out_channels, self.wide)
+
+    def panel(self, f: Function, which: int, cell: Int, number: Int) -> Value:
+        """Where a panel of the image's planes (argument 0), or of the gradient's (argument 1), begins."""
+        count = (self.channels, self.out_channels)[which]
+        at = f.dot([cell, number], [plane(self.tiles * count, self.scalar), self.tiles * self.panels[which]])
+        return f.at(f.arguments[which], at, self.scalar)
+
+    def add_up(self, f: Function, arrays: tuple[Value, Value, Value], apart: int) -> None:
+        """The sums over all tiles for two panels. Rows of the third array lie ``apart``."""
+        image, grad, result = arrays
+        ins, outs = self.panels
+        vector, columns = Type(self.scalar, self.wide), outs // self.wide
+
+        def sums(c: Int, rows: int) -> None:
+            left = f.at(image, c, self.scalar)
+
+            def tile(t: Int, now: list[Value]) -> list[Value]:
+                x, y = f.at(left, f.mul(t, ins), self.scalar), f.at(grad, f.mul(t, outs), self.scalar)
+                ys = [f.load(y, m * self.wide, vector) for m in range(columns)]
+                found = []
+                for row in range(rows):
+                    number = f.spread(f.load(x, row, Type(self.scalar)), self.wide)
+                    found += [f.fma(number, ys[m], now[row * columns + m]) for m in range(columns)]
+                return found
+
+            for place, value in enumerate(f.loop(0, self.tiles, 1, tile, [constant(0, vector)] * (rows * columns))):
+                row, m = divmod(place, columns)
+                f.store(value, result, f.add(f.mul(f.add(c, row), apart), m * self.wide))
+
+        blocks(f, ins, max(1, self.registers // columns), sums)
+
+
+@dataclass(frozen=True)
+class PlaneGradient(_OfPlanes):
+    """The products of a gradient in kernels: ``(36, C, O)``, sums over all tiles.
+
+    Arguments of the function: the image's planes, the gradient's, the result, and where the thread's share of the
+    rounds begins and ends.
+    """
 
     @property
     def rounds(self) -> int:
         """What can be shared: for each of the 36 places the panels of the image."""
-        return CELLS * (self.channels // self._panels[0])
+        return CELLS * (self.channels // self.panels[0])
 
     def write(self, name: str) -> Function:
         """The function."""
         f = Function(name, [PTR, PTR, PTR, I64, I64])
-        ins, outs = self._panels
-        vector, columns = Type(self.scalar, self.wide), outs // self.wide
-        channels = self.channels, self.out_channels
+        ins, outs = self.panels
+        count = self.channels * self.out_channels
 
         def part(number: Int, _: list[Value]) -> None:
             cell, which = divide(f, number, self.channels // ins)
-            image, grad = [
-                f.at(base, f.mul(cell, plane(self.tiles * count, self.scalar)), self.scalar)
-                for base, count in zip(f.arguments, channels, strict=False)
-            ]
-            image = f.at(image, f.mul(which, self.tiles * ins), self.scalar)
-            first = f.dot([cell, which], [plane(channels[0] * channels[1], self.scalar), ins * channels[1]])
-            result = f.at(f.arguments[2], first, self.scalar)
+            image = self.panel(f, 0, cell, which)
+            first = f.dot([cell, which], [plane(count, self.scalar), ins * self.out_channels])
 
             def panel(number: Int, _: list[Value]) -> None:
-                right = f.at(grad, f.mul(number, self.tiles * outs), self.scalar)
-                out = f.at(result, f.mul(number, outs), self.scalar)
-                blocks(f, ins, max(1, self.registers // columns), lambda c, rows: sums(c, rows, right, out))
+                result = f.at(f.arguments[2], f.add(first, f.mul(number, outs)), self.scalar)
+                self.add_up(f, (image, self.panel(f, 1, cell, number), result), self.out_channels)
 
-            def sums(c: Int, rows: int, right: Value, out: Value) -> None:
-                left = f.at(image, c, self.scalar)
-
-                def tile(t: Int, now: list[Value]) -> list[Value]:
-                    x, y = f.at(left, f.mul(t, ins), self.scalar), f.at(right, f.mul(t, outs), self.scalar)
-                    ys = [f.load(y, m * self.wide, vector) for m in range(columns)]
-                    found = []
-                    for row in range(rows):
-                        number = f.spread(f.load(x, row, Type(self.scalar)), self.wide)
-                        found += [f.fma(number, ys[m], now[row * columns + m]) for m in range(columns)]
-                    return found
-
-                for place, value in enumerate(f.loop(0, self.tiles, 1, tile, [constant(0, vector)] * (rows * columns))):
-                    row, m = divmod(place, columns)
-                    f.store(value, out, f.add(f.mul(f.add(c, row), channels[1]), m * self.wide))
-
-            f.loop(0, channels[1] // outs, 1, panel)
+            f.loop(0, self.out_channels // outs, 1, panel)
 
         f.loop(f.arguments[3], f.arguments[4], 1, part)
+        return f
+
+
+@dataclass(frozen=True)
+class PanelGradient(_OfPlanes):
+    """The gradient in large kernels ``(3, 3, C, O)``: panel by panel, so that no memory holds all its products.
+
+    Arguments of the function: the image's planes, the gradient's, the result, memory for scratch, and where the
+    thread's share of the rounds begins and ends.
+    """
+
+    @property
+    def rounds(self) -> int:
+        """What can be shared: pairs of panels."""
+        return self.channels // self.panels[0] * (self.out_channels // self.panels[1])
+
+    @property
+    def scratch(self) -> int:
+        """How many numbers of scratch memory it takes."""
+        return CELLS * plane(math.prod(self.panels), self.scalar)
+
+    def write(self, name: str) -> Function:
+        """The function."""
+        f = Function(name, [PTR, PTR, PTR, PTR, I64, I64])
+        ins, outs = self.panels
+        scratch, channels = f.arguments[3], (self.channels, self.out_channels)
+
+        def part(number: Int, _: list[Value]) -> None:
+            left, right = divide(f, number, self.out_channels // outs)
+
+            def cell(number: Int, _: list[Value]) -> None:
+                sums = f.at(scratch, f.mul(number, plane(ins * outs, self.scalar)), self.scalar)
+                self.add_up(f, (self.panel(f, 0, number, left), self.panel(f, 1, number, right), sums), outs)
+
+            f.loop(0, CELLS, 1, cell)
+            at = f.dot([left, right], [ins * self.out_channels, outs])
+            result, vector = f.at(f.arguments[2], at, self.scalar), Type(self.scalar, self.wide)
+            f.loop(0, ins, 1, lambda c, _: kernel_of(f, c, scratch, result, (ins, outs), vector, channels))
+
+        f.loop(f.arguments[4], f.arguments[5], 1, part)
         return f
 
 

@@ -452,17 +452,24 @@ class WinogradGradient:
         blocks(f, self.channels, max(1, self.registers // wide), channels)
 
 
-def kernel_of(f: Function, c: Int, sums: Value, result: Value, channels: tuple[int, int], vector: Type) -> None:
-    """The gradient in the kernels ``(3, 3, C, O)`` of a channel of the image from sums of products ``(36, C, O)``."""
+def kernel_of(
+    f: Function, c: Int, sums: Value, result: Value, channels: tuple[int, int], vector: Type,
+    whole: tuple[int, int] | None = None,
+) -> None:  # fmt: skip
+    """The gradient in the kernels ``(3, 3, C, O)`` of a channel of the image from sums of products ``(36, C, O)``.
+
+    With ``whole`` the result has so many channels, and these are some of them.
+    """
     ins, outs = channels
+    all_ins, all_outs = whole or channels
 
     def part(o: Int, _: list[Value]) -> None:
-        at = f.dot([c, o], [outs, 1])
-        base, out = f.at(sums, at, vector.scalar), f.at(result, at, vector.scalar)
+        base = f.at(sums, f.dot([c, o], [outs, 1]), vector.scalar)
+        out = f.at(result, f.dot([c, o], [all_outs, 1]), vector.scalar)
         cells = [f.load(base, number * plane(ins * outs, vector.scalar), vector) for number in range(CELLS)]
         found = both_ways(f, [cells[6 * i : 6 * i + 6] for i in range(6)], of_kernel_gradient)
         for tap, value in enumerate(flat(found)):
-            f.store(value, out, tap * ins * outs)
+            f.store(value, out, tap * all_ins * all_outs)
 
     f.loop(0, outs, vector.lanes, part)
 

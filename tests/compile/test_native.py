@@ -300,6 +300,40 @@ def test_weights_are_prepared_once_for_their_numbers(batch: int) -> None:
     check()
 
 
+@pytest.mark.parametrize("checked", [False, True])
+@pytest.mark.parametrize("batch", [2, 40])
+def test_parameters_have_memory_only_while_others_are_computed_from_them(
+    batch: int, checked: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They share it, and each that changes is computed with anew, alone or with others; profiling changes nothing."""
+    monkeypatch.setattr(executor, "checked", checked)
+    model = nn.Sequential(
+        *[layer for _ in range(4) for layer in (nn.Conv2d(16, 16, 3, padding=1), nn.BatchNorm2d(16), nn.ReLU())],
+        nn.Flatten(), nn.Linear(16 * 36, 4),
+    ).eval()  # fmt: skip
+    answer = native(model)
+    random = np.random.default_rng(0)
+    x = tg.Tensor(random.standard_normal((batch, 16, 6, 6)).astype("float32"))
+
+    def check() -> None:
+        with tg.no_grad():
+            np.testing.assert_allclose(answer(x).numpy(), model(x).numpy(), rtol=1e-3, atol=1e-4)
+
+    check()
+    plan = answer.plan
+    lent = [position for group in plan.groups for position in group.lent]
+    assert len(plan.groups) >= 4
+    assert len({plan.states[position].ctypes.data for position in lent}) < len(lent) or checked
+    for leaf in [*model.parameters(), *model.buffers()]:
+        if leaf.dtype.kind == "f":
+            leaf.assign(leaf.numpy() + random.uniform(0.1, 0.3, leaf.shape).astype("float32"))
+            check()
+    answer.report(repeats=1)
+    check()
+    model[0].weight.assign(model[0].weight.numpy() * 2)
+    check()
+
+
 def test_frozen_layers_are_prepared() -> None:
     """In training, too: what a step does not change."""
     frozen, head = nn.Conv2d(32, 32, 3, padding=1), nn.Linear(32, 4)
@@ -700,9 +734,13 @@ def test_blocks_of_one_thread_share_their_memory(threads: int) -> None:
     plans = [NativePlan(f.graph, count, lanes=16) for count in (threads, 5)]
     for plan in plans:
         assert plan.blocks == 5
-        for state, array in zip(plan.graph.states, plan.states, strict=True):
+        states = list(zip(plan.graph.states, plan.states, strict=True))
+
+        def copy(position: int, states: Any = states) -> None:
+            state, array = states[position]
             array[...] = state.read() if state.dims is None else state.read().transpose(state.dims)
-        plan.prepare()
+
+        plan.bring(range(len(states)), copy)
         for _ in range(2):
             plan.load([x, labels])
             plan.compute()

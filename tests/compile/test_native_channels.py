@@ -147,7 +147,8 @@ BACKWARD, LARGE_BACKWARD = "planegradient", "panelgradient"
         (16, 32, (14, 14), [IN_CHUNKS, BACKWARD]), (48, 32, (15, 13), [IN_CHUNKS, BACKWARD]),
         (32, 64, (12, 20), [IN_CHUNKS, BACKWARD]), (64, 96, (13, 14), [TOGETHER, BACKWARD]),
         (32, 80, (8, 11), [TOGETHER, BACKWARD]), (48, 64, (9, 6), [TOGETHER]),
-        (160, 128, (13, 14), [LARGE, IN_CHUNKS, LARGE_BACKWARD]), (112, 192, (12, 11), [LARGE, TOGETHER, LARGE_BACKWARD]),
+        (160, 128, (13, 14), [LARGE, IN_CHUNKS, LARGE_BACKWARD]),
+        (112, 192, (12, 11), [LARGE, TOGETHER, LARGE_BACKWARD]),
     ],
 )  # fmt: skip
 def test_winograd(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from types import FrameType
 
@@ -81,8 +81,10 @@ class Plan:
                 rows = turned if part.arguments[position] is None else turned[part.start : part.stop]
                 np.copyto(program.arguments[position], rows)
 
-    def prepare(self) -> None:
-        """Called when parameters have come: nothing is computed beforehand here."""
+    def bring(self, positions: Iterable[int], copy: Callable[[int], None]) -> None:
+        """Take new numbers for some states: ``copy(position)`` writes them to ``states[position]``."""
+        for position in positions:
+            copy(position)
 
     def compute(self) -> None:
         """Everything but the change of the states."""

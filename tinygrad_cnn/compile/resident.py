@@ -68,6 +68,9 @@ class Runner:
         graph = plan.graph
         pairs = list(zip(graph.states, plan.states, strict=True))
         self._leaves = [(state.leaf, state.dims, memory) for state, memory in pairs if state.leaf is not None]
+        self._positions = [position for position, (state, _) in enumerate(pairs) if state.leaf is not None]
+        """Where the leaves are among the plan's states."""
+        self._index = {position: index for index, position in enumerate(self._positions)}
         self._seen: list[Callable[[], Node | None]] = [_nothing] * len(self._leaves)
         """For each leaf a weak reference to the node whose numbers lie here: nobody keeps an old one for this."""
         self._read = [_reader(state, memory) for state, memory in pairs if state.leaf is None]
@@ -96,7 +99,6 @@ class Runner:
         plan.load([tensor.array for tensor in tensors])
         if not all(map(is_, map(NODE, self._tensors), map(call, self._seen))):
             self._bring_leaves()
-            plan.prepare()
         for read in self._read:
             read()
         quiet = self._quiet and self._unseen()
@@ -132,21 +134,24 @@ class Runner:
         return outputs[0] if self.description is TENSOR else unflatten(self.description, iter(outputs))
 
     def _bring_leaves(self) -> None:
-        """Copy the numbers of leaves that have others than those that lie here.
-
-        Leaves that change here have theirs only here from now on, so that there are not two copies of all at a time.
-        """
-        freed = 0
-        for index, (leaf, dims, memory) in enumerate(self._leaves):
-            if leaf.node is not self._seen[index]():
-                np.copyto(memory, leaf.array if dims is None else leaf.array.transpose(dims))
-                self._seen[index] = ref(leaf.node)
-                if index in self._changed_here:
-                    with uninterrupted():
-                        self._keep(leaf, index)
-                    freed += memory.nbytes
-        if freed > MUCH:
+        """Copy the numbers of leaves that have others than those that lie here."""
+        news = [index for index, (leaf, _, _) in enumerate(self._leaves) if leaf.node is not self._seen[index]()]
+        self.plan.bring([self._positions[index] for index in news], self._bring)
+        if sum(self._leaves[index][2].nbytes for index in news if index in self._changed_here) > MUCH:
             give_memory_back()
+
+    def _bring(self, position: int) -> None:
+        """Copy the numbers of a leaf.
+
+        One that changes here has them only here from now on, so that there are not two copies of all at a time.
+        """
+        index = self._index[position]
+        leaf, dims, memory = self._leaves[index]
+        np.copyto(memory, leaf.array if dims is None else leaf.array.transpose(dims))
+        self._seen[index] = ref(leaf.node)
+        if index in self._changed_here:
+            with uninterrupted():
+                self._keep(leaf, index)
 
     def _unseen(self) -> bool:
         """Whether nobody has looked at the tensors that change; so they need not be told of it.

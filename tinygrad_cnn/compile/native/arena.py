@@ -7,7 +7,7 @@ nobody later; and what each block keeps.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from ...graph import Node
@@ -44,10 +44,13 @@ class Lives:
         planner: what knows where nodes lie.
         steps: in the order in which they are done.
         results: nodes that are given to the user, or are states afterwards.
+        lent: states that are needed only by steps from a level on.
     """
 
-    def __init__(self, planner: Planner, steps: Sequence[Step], results: Sequence[Node]) -> None:
-        self.steps = steps
+    def __init__(
+        self, planner: Planner, steps: Sequence[Step], results: Sequence[Node], lent: Mapping[Buffer, int]
+    ) -> None:
+        self.steps, self.lent = steps, lent
         self.first: dict[Buffer, int] = {}
         self.last: dict[Buffer, int] = {}
         starts = {level: at for at, level in reversed(list(enumerate([step.level for step in steps])))}
@@ -58,6 +61,8 @@ class Lives:
                 begin, end = (starts[step.level], ends[step.level]) if whole else (position, position)
                 self.first[buffer] = min(self.first.get(buffer, begin), begin)
                 self.last[buffer] = max(self.last.get(buffer, end), end)
+        for buffer, level in lent.items():
+            self.first[buffer] = starts[level]
         labels = [node.inputs[1] for node in planner.order if has_labels(node)]  # wrong ones are looked at again
         views = [planner.views[node] for node in [*results, *labels] if node in planner.views]
         self.read_later = {view.buffer for view in views} & set(self.first)
@@ -142,7 +147,7 @@ class Placing:
         found += [
             view.buffer for node, view in planner.views.items() if not node.inputs and not isinstance(node.op, Full)
         ]
-        return dict.fromkeys([each for each in found if not each.per_block])
+        return dict.fromkeys([each for each in found if not each.per_block and each not in self.lives.lent])
 
     def _blocks(self, buffers: Sequence[Buffer]) -> tuple[int, int]:
         """Place what there is for each block; returns how many bytes that takes for each thread, and for each block.

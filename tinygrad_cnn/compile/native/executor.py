@@ -10,8 +10,9 @@ from __future__ import annotations
 import math
 import os
 from bisect import bisect_left
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from functools import partial
 from itertools import groupby
 from time import perf_counter
@@ -43,6 +44,7 @@ from .places import keep_batch
 from .planner import Planner
 from .products import is_dense_heavy
 from .program import AT_ONCE, TABLE, Program
+from .rows import Load
 from .steps import Given, Input, Layout, LoopStep, Step, WholeStep
 from .ways import LAYOUTS, Ways, lanes_of, name_of_layout, remember
 
@@ -53,6 +55,19 @@ PARALLEL_MACS = 1_000_000
 """A thread has at least so many multiply-adds: more than it takes to meet the others."""
 FEW_BLOCKS = 4
 """Up to so many blocks large weights of dense layers stay as they are: a thread then reads, and changes, whole rows."""
+
+
+@dataclass(frozen=True)
+class Group:
+    """Steps that compute something from states, when these have come."""
+
+    steps: list[Step]
+    level: int
+    """The first."""
+    positions: frozenset[int]
+    """Which states."""
+    lent: list[int]
+    """Which of them need no memory afterwards."""
 
 
 class NativePlan:
@@ -103,7 +118,7 @@ class NativePlan:
         self.threads = threads or (most if self.lanes == 1 else min(most, self.blocks))
         self.steps = sorted(self.planner.steps, key=lambda step: (step.level, _turn(step)))
         self._finish()
-        lives = Lives(self.planner, self.steps, self.part.graph.results)
+        lives = Lives(self.planner, self.steps, self.part.graph.results, self.lent)
         placing = Placing(self.planner, lives, self.threads, self.checked)
         self.places, self.nbytes = placing.run(self.prepared, len(self.part.arguments), self.layout)
         self._divide()
@@ -166,27 +181,52 @@ class NativePlan:
                 early.append(step)
                 fixed |= set(step.buffers)
             known |= set(step.buffers)
-        levels = 1 + max([step.level for step in early], default=0)
-        for step in early:
-            step.level -= levels
-        later = {each for step in self.steps if step.level >= 0 for each in step.buffers}
+        later = {each for step in self.steps if step not in early for each in step.buffers}
         later |= {planner.views[node].buffer for node in self.part.graph.results if node in planner.views}
         buffers = dict.fromkeys([each for step in early for each in step.buffers])
         self.prepared = [each for each in buffers if each in later and each not in given]
         """What was computed then, and is read in every run."""
         for buffer in self.prepared:
             buffer.keeps = True
+        states = [planner.states[state.node] for state in self.graph.states]
+        constant = {planner.views[node].buffer for node in planner.order
+                    if not node.inputs and node in planner.views} - set(states)  # fmt: skip
+        linked = _connected(early, buffers.keys() - constant)
+        levels = sum(len({step.level for step in steps}) for steps in linked)
+        self.groups: list[Group] = []
+        for steps in linked:
+            own = {level: number - levels for number, level in enumerate(sorted({step.level for step in steps}))}
+            levels -= len(own)
+            for step in steps:
+                step.level = own[step.level]
+            used = {each for step in steps for each in step.buffers}
+            positions = [position for position, buffer in enumerate(states) if buffer in used]
+            lent = [position for position in positions if states[position] not in later]
+            for position in lent:
+                states[position].keeps = False
+            self.groups.append(Group(steps, min(own.values()), frozenset(positions), lent))
+        self.lent = {states[position]: group.level for group in self.groups for position in group.lent}
+        """States that have memory only while others are computed from them, and the level on which that begins."""
 
     def _delay(self) -> None:
-        """Prepare weights on the level before the first that reads them, for they need memory until then."""
+        """Prepare weights, and lay arguments out, just before they are read: they need memory from then on only.
+
+        Weights lie on the level before the first that reads them. Arguments may lie on the same, if it is the thread's
+        own block that is read.
+        """
         levels = sorted({step.level for step in self.steps})
-        readers: dict[Buffer, list[int]] = {}
+        readers: dict[Buffer, list[Step]] = {}
         for step in self.steps:
             for buffer in step.buffers if step.made is None else ():
-                readers.setdefault(buffer, []).append(step.level)
+                readers.setdefault(buffer, []).append(step)
         for step in self.steps:
             if step.made in readers and step.level >= 0:
-                step.level = levels[bisect_left(levels, min(readers[step.made])) - 1]
+                first = min([each.level for each in readers[step.made]])
+                step.level = levels[bisect_left(levels, first) - 1]
+            elif isinstance(step.kernel, Load) and isinstance(step.inputs[0], Given):
+                after = [each for each in readers[step.buffers[0]] if each is not step]
+                ends = [each.level - (each.place not in ("block", "blocks")) for each in after]
+                step.level = max(step.level, min(ends, default=0))
 
     # Text
 
@@ -198,11 +238,9 @@ class NativePlan:
         """The first segment that changes states; -1 where none does."""
         segments: list[list[list[Step]]] = [[]]
         self.at_once = False
-        early: list[list[Step]] = []
         for level, group in groupby(self.steps, lambda step: step.level):
             steps = list(group)
             if level < 0:
-                early.append(steps)
                 continue
             if level >= self.planner.first_late and self.commit_segment < 0:
                 self.calls.append((len(segments) - 1, []))
@@ -217,9 +255,14 @@ class NativePlan:
         self.moved = self._moves()
         plain = not self.checked and not self.moved and not self._shows_states()
         self.at_once = plain and self.commit_segment == 1 == len(segments) - 1
-        self.program = Program([*segments, early], self.places, self.width, self.at_once)
+        early = [[list(each) for _, each in groupby(self._in_order(group.steps), lambda step: step.level)]
+                 for group in self.groups]  # fmt: skip
+        self.program = Program([*segments, *early], self.places, self.width, self.at_once)
         self.prepare_segment = len(segments)
-        """That of the levels below 0."""
+        """That of the first group."""
+
+    def _in_order(self, steps: Sequence[Step]) -> list[Step]:
+        return sorted(steps, key=lambda step: (step.level, _turn(step)))
 
     @property
     def text(self) -> str:
@@ -304,13 +347,18 @@ class NativePlan:
 
     @contextmanager
     def _same_states(self) -> Iterator[None]:
-        """What happens inside of the ``with`` leaves the states as they are."""
-        kept = [each.copy() for each in self.states]
+        """What happens inside of the ``with`` leaves the states as they are, and what was computed from them."""
+        arrays = [*self.states, *[self._bytes(buffer) for buffer in self.prepared]]
+        kept = [each.copy() for each in arrays]
         try:
             yield
         finally:
-            for state, before in zip(self.states, kept, strict=True):
-                np.copyto(state, before)
+            for array, before in zip(arrays, kept, strict=True):
+                np.copyto(array, before)
+
+    def _bytes(self, buffer: Buffer) -> np.ndarray:
+        array: np.ndarray = self.arena.memory[buffer.address :][: buffer.nbytes]
+        return array
 
     def _load_zeros(self) -> None:
         self.load([np.zeros(each.spec.shape, each.spec.dtype) for each in self.traced.arguments])
@@ -345,7 +393,9 @@ class NativePlan:
         split = self.commit_segment if self.commit_segment >= 0 else len(self._python)
         self._compute = [each for each in self._python if each[0] < split]
         self._commit = [each for each in self._python if each[0] >= split]
-        self.prepare()  # for what rests on constants
+        for number, group in enumerate(self.groups):
+            if not group.positions:  # it rests on constants
+                self._call_segment(self.prepare_segment + number)
 
     def _array(self, node: Node) -> np.ndarray:
         """A node's array: with an axis for blocks at the beginning and one for lanes at the end, unless it is whole."""
@@ -446,10 +496,20 @@ class NativePlan:
                 self._held[position] = array = np.ascontiguousarray(array)
                 self._table[position] = array.ctypes.data
 
-    def prepare(self) -> None:
-        """Compute what rests on parameters alone. Called when they have come."""
-        if self.prepared:
-            self._call_segment(self.prepare_segment)
+    def bring(self, positions: Iterable[int], copy: Callable[[int], None]) -> None:
+        """Take new numbers for some states: ``copy(position)`` writes them to ``states[position]``.
+
+        Then what rests on them alone is computed. States whose memory is only lent for that are copied again with any
+        other that is needed for the same.
+        """
+        wanted, lent = set(positions), {position for group in self.groups for position in group.lent}
+        for position in sorted(wanted - lent):
+            copy(position)
+        for number, group in enumerate(self.groups):
+            if wanted & group.positions:
+                for position in group.lent:
+                    copy(position)
+                self._call_segment(self.prepare_segment + number)
 
     def _poison(self) -> list[np.ndarray]:
         """Fill with NaN what will be written, and give the guard zones."""
@@ -572,6 +632,18 @@ def _blaming(node: Node) -> Iterator[None]:
     except Exception as error:
         error.add_note(f"  in {node.op}, called {node.where}")
         raise
+
+
+def _connected(steps: Sequence[Step], buffers: set[Buffer]) -> list[list[Step]]:
+    """Steps in groups that have none of these buffers in common, each in order."""
+    groups: list[tuple[set[Buffer], list[Step]]] = []
+    for step in steps:
+        used = buffers & set(step.buffers)
+        near = [group for group in groups if group[0] & used]
+        groups = [group for group in groups if group not in near]
+        members = [each for each in steps if any(each in group[1] for group in near) or each is step]
+        groups.append((used.union(*[group[0] for group in near]), members))
+    return [members for _, members in groups]
 
 
 def _is_same(argument: Input) -> bool:

@@ -164,12 +164,34 @@ def test_winograd(
     assert "contract" not in kinds
 
 
-def test_large_kernels_whose_tiles_are_cut_into_parts(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("size", [(9, 14), (13, 12), (4, 11)], ids=str)
+def test_large_kernels_whose_tiles_are_cut_into_parts(size: tuple[int, int], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each thread has its own; so the bits are the same for any number of threads."""
     lanes(monkeypatch, 1)
     planes = importlib.import_module("tinygrad_cnn.compile.native.planes")
     monkeypatch.setattr(planes, "CHUNK", 1 << 17)
-    kinds = compare(lambda: nn.Conv2d(160, 128, 3, padding=1), (3, 160, 9, 14))
+    model = nn.Conv2d(160, 128, 3, padding=1)
+    kinds = compare(lambda: nn.Conv2d(160, 128, 3, padding=1), (3, 160, *size))
     assert {LARGE, LARGE_BACKWARD} <= kinds
+    step = tg.compile(with_gradients(model), executor="native")
+    x = np.random.default_rng(0).standard_normal((3, 160, *size)).astype("float32")
+    step(tg.Tensor(x, requires_grad=True))
+    found = []
+    for threads in (1, 2, 3, 5):
+        plan = NativePlan(step.graph, threads, lanes=1)
+        random = np.random.default_rng(1)
+
+        def copy(position: int, states: Any = plan.states, random: Any = random) -> None:
+            states[position][...] = random.standard_normal(states[position].shape)
+
+        plan.bring(range(2), copy)
+        for _ in range(3):
+            plan.load([x])
+            plan.compute()
+            found.append([plan.result(position) for position in range(4)])
+    for each in found[1:]:
+        for one, other in zip(each, found[0], strict=True):
+            np.testing.assert_array_equal(one, other)
 
 
 @pytest.mark.parametrize("count", [1, 8, 16], ids="{} lanes".format)

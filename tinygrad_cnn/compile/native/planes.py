@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from .channels import divide
 from .gradients import blocks, nest
 from .ir import I64, PTR, Function, Int, Type, Value, constant
-from .loops import Head, Loop, Operand, Tile
+from .loops import Head, Loop, Operand, Tile, pieces
 from .tiles import (
     CELLS,
     Chunk,
@@ -180,9 +180,14 @@ class KernelProducts:
         return self
 
     @property
+    def _most(self) -> int:
+        """How many tiles a part has at most."""
+        return -(-self.tiles // -(-CELLS * self.tiles * self.channels * 4 // CHUNK))
+
+    @property
     def _parts(self) -> int:
         """Into how many parts the tiles are cut."""
-        return -(-CELLS * self.tiles * self.channels * 4 // CHUNK)
+        return -(-self.tiles // self._most)
 
     @property
     def rounds(self) -> int:
@@ -199,12 +204,21 @@ class KernelProducts:
         f = Function(name, [PTR, PTR, PTR, PTR, I64, I64])
         image, kernels, result, scratch, low, high = f.arguments
         scalar, panel, channels = self.scalar, self.panel, self.channels
-        size = -(-self.tiles // self._parts)
 
         def part(number: Int, _: list[Value]) -> None:
             which, at = divide(f, number, self.out_channels // panel)
-            # The last part begins earlier, so that it is whole: some tiles are computed twice.
-            first = f.smallest(f.mul(which, size), self.tiles - size)
+            before = 0
+            for start, stop, size in pieces(self.tiles, self._most):
+                count = (stop - start) // size
+                first = f.add(f.mul(f.add(which, -before), size), start)
+                if count == self._parts:
+                    tiles(first, size, at)
+                else:
+                    here = f.value(f"icmp {'uge' if before else 'ult'} {which}, {before or count}", Type("i1"))
+                    f.when(here, lambda first=first, size=size: tiles(first, size, at))  # type: ignore[misc]
+                before += count
+
+        def tiles(first: Int, size: int, at: Int) -> None:
             left = f.at(image, f.mul(first, DEPTH), scalar)
             right = f.at(kernels, f.mul(at, 9 * channels * panel), scalar)
             out = f.at(result, f.dot([at, first], [self.tiles * panel, panel]), scalar)

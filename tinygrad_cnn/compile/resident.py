@@ -137,7 +137,7 @@ class Runner:
         """Copy the numbers of leaves that have others than those that lie here."""
         news = [index for index, (leaf, _, _) in enumerate(self._leaves) if leaf.node is not self._seen[index]()]
         self.plan.bring([self._positions[index] for index in news], self._bring)
-        if sum(self._leaves[index][2].nbytes for index in news if index in self._changed_here) > MUCH:
+        if sum(self._leaves[index][2].nbytes for index in news) > MUCH:  # their old numbers are free
             give_memory_back()
 
     def _bring(self, position: int) -> None:

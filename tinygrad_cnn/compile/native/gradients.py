@@ -54,6 +54,18 @@ def blocks(f: Function, length: int, most: int, body: Callable[[Int, int], None]
         f.loop(start, stop, size, lambda index, _, size=size: body(index, size))  # type: ignore[misc]
 
 
+def add_products(
+    f: Function, base: Value, places: Sequence[Int], vectors: Sequence[Value], sums: Sequence[Value]
+) -> list[Value]:
+    """The sums with the products of each number, which lie at some places, and each vector added; by numbers."""
+    found = []
+    for row, place in enumerate(places):
+        vector = vectors[0].type
+        number = f.spread(f.load(base, place, Type(vector.scalar)), vector.lanes)
+        found += [f.fma(number, each, sums[row * len(vectors) + m]) for m, each in enumerate(vectors)]
+    return found
+
+
 @dataclass(frozen=True)
 class OfKernel:
     """What gradients in a convolution's kernel ``(*K, C, O)`` have in common."""
@@ -219,7 +231,7 @@ class KernelGradient(OfKernel):
 
     def _by_turning(self, f: Function) -> None:
         image, grad, out, scratch = f.arguments[:4]
-        vector, number = Type(self.image.type.scalar, self.lanes), Type(self.image.type.scalar)
+        vector = Type(self.image.type.scalar, self.lanes)
         axes, lanes, outs = len(self.places), self.lanes, self.out_channels
         f.loop(0, self.weights, lanes, lambda at, _: f.store(constant(0, vector), out, at))
 
@@ -244,12 +256,8 @@ class KernelGradient(OfKernel):
                 def example(n: Int, now: list[Value]) -> list[Value]:
                     at = f.dot([w, n], [lanes * outs, outs], tile.out)
                     ys = [f.load(scratch, f.add(at, m * lanes), vector) for m in range(tile.columns)]
-                    found = []
-                    for r in range(tile.rows):
-                        each = f.load(image, f.add(f.add(x, n), r * tile.apart * lanes), number)
-                        value = f.spread(each, lanes)
-                        found += [f.fma(value, y, now[r * tile.columns + m]) for m, y in enumerate(ys)]
-                    return found
+                    places = [f.add(f.add(x, n), r * tile.apart * lanes) for r in range(tile.rows)]
+                    return add_products(f, image, places, ys, now)
 
                 return f.loop(0, lanes, 1, example, now)
 
@@ -365,7 +373,7 @@ class WeightGradient:
         """The function."""
         f = Function(name, [PTR, PTR, PTR, I64, I64, I64, I64])
         source, grad, out, low, high, source_step, grad_step = f.arguments
-        vector, number = Type(self.input.type.scalar, self.lanes), Type(self.input.type.scalar)
+        vector = Type(self.input.type.scalar, self.lanes)
 
         def tile(place: Int, _: list[Value]) -> None:
             # The last tile begins earlier, so that it is whole: some rows are computed twice.
@@ -384,12 +392,10 @@ class WeightGradient:
                 def example(n: Int, now: list[Value]) -> list[Value]:
                     at = f.add(ys, f.mul(n, self.width))
                     right = [f.load(grad, f.add(at, m * self.lanes), vector) for m in range(count)]
-                    found = []
-                    for r in range(self.rows):
-                        one = f.load(source, f.add(f.add(xs, n), r * self.input.strides[0] * self.lanes), number)
-                        value = f.spread(one, self.lanes)
-                        found += [f.fma(value, right[m], now[r * count + m]) for m in range(count)]
-                    return found
+                    apart = self.input.strides[0] * self.lanes
+                    return add_products(
+                        f, source, [f.add(f.add(xs, n), r * apart) for r in range(self.rows)], right, now
+                    )
 
                 return f.loop(0, self.lanes, 1, example, now)
 

@@ -13,7 +13,7 @@ from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
 
 from .channels import divide
-from .gradients import blocks, nest
+from .gradients import add_products, blocks, nest
 from .ir import I64, PTR, Function, Int, Type, Value, constant
 from .loops import Head, Loop, Operand, Tile, pieces
 from .tiles import (
@@ -268,11 +268,7 @@ class KernelProducts:
         def channel(c: Int, now: list[Value]) -> list[Value]:
             row = f.at(kernels, f.mul(c, self.panel), self.scalar)
             weights = [f.load(row, m * self.wide, vector) for m in range(columns)]
-            found = []
-            for n in range(count):
-                number = f.spread(f.load(image, f.add(c, n * DEPTH), Type(self.scalar)), self.wide)
-                found += [f.fma(number, weights[m], now[n * columns + m]) for m in range(columns)]
-            return found
+            return add_products(f, image, [f.add(c, n * DEPTH) for n in range(count)], weights, now)
 
         for slot, value in zip(slots, f.loop(0, DEPTH, 1, channel, sums), strict=True):
             f.store(value, result, slot)
@@ -353,11 +349,7 @@ class _OfPlanes:
             def tile(t: Int, now: list[Value]) -> list[Value]:
                 x, y = f.at(left, f.mul(t, ins), self.scalar), f.at(grad, f.mul(t, outs), self.scalar)
                 ys = [f.load(y, m * self.wide, vector) for m in range(columns)]
-                found = []
-                for row in range(rows):
-                    number = f.spread(f.load(x, row, Type(self.scalar)), self.wide)
-                    found += [f.fma(number, ys[m], now[row * columns + m]) for m in range(columns)]
-                return found
+                return add_products(f, x, range(rows), ys, now)
 
             for place, value in enumerate(f.loop(0, self.tiles, 1, tile, [constant(0, vector)] * (rows * columns))):
                 row, m = divmod(place, columns)

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
 
-from .gradients import blocks, nest, turn
+from .gradients import add_products, blocks, nest, turn
 from .ir import PTR, Function, Int, Type, Value, constant
 from .loops import Head, Loop, Operand, Tile, Writer, scalar_of
 from .tiles import (
@@ -261,11 +261,7 @@ def by_channels(
             def channel(c: Int, now: list[Value]) -> list[Value]:
                 ws = f.at(w, f.mul(c, wide), scalar)
                 weights = [f.load(ws, m * wide * channels, kind) for m in range(size)]
-                found = []
-                for n in range(count):
-                    image = f.spread(f.load(x, f.add(c, n * channels), Type(scalar)), wide)
-                    found += [f.fma(image, weights[m], now[n * size + m]) for m in range(size)]
-                return found
+                return add_products(f, x, [f.add(c, n * channels) for n in range(count)], weights, now)
 
             sums = f.loop(0, channels, 1, channel, [constant(0, kind)] * (count * size))
             to = f.at(result, f.dot([t, o], [outs, 1]), scalar)
@@ -435,11 +431,7 @@ class WinogradGradient:
                 def example(n: Int, now: list[Value]) -> list[Value]:
                     image, grad = f.at(images, n, scalar), f.at(grads, f.mul(n, outs), scalar)
                     ys = [f.load(grad, m * lanes, vector) for m in range(count)]
-                    found = []
-                    for r in range(rows):
-                        number = f.spread(f.load(image, r * lanes, Type(scalar)), lanes)
-                        found += [f.fma(number, ys[m], now[r * count + m]) for m in range(count)]
-                    return found
+                    return add_products(f, image, [r * lanes for r in range(rows)], ys, now)
 
                 return f.loop(0, lanes, 1, example, now)
 

@@ -287,7 +287,7 @@ def test_weights_are_prepared_once_for_their_numbers(batch: int) -> None:
         seen.append(found)
 
     check()
-    assert answer.plan.prepared
+    assert answer.plan.prepared.buffers
     assert 0 < sum(line.calls == 0 for line in answer.report().lines) < len(answer.report().lines)
     training(x, labels)
     check()
@@ -321,8 +321,8 @@ def test_parameters_have_memory_only_while_others_are_computed_from_them(
 
     check()
     plan = answer.plan
-    lent = [position for group in plan.groups for position in group.lent]
-    assert len(plan.groups) >= 4
+    lent = [position for group in plan.prepared.groups for position in group.lent]
+    assert len(plan.prepared.groups) >= 4
     assert len({plan.states[position].ctypes.data for position in lent}) < len(lent) or checked
     for leaf in [*model.parameters(), *model.buffers()]:
         if leaf.dtype.kind == "f":
@@ -352,7 +352,7 @@ def test_frozen_layers_are_prepared() -> None:
     x = tg.Tensor(np.random.default_rng(0).standard_normal((40, 32, 12, 12)).astype("float32"))
     before = {name: tensor.numpy().copy() for name, tensor in head.state_dict().items()}
     losses = [step(x).item() for _ in range(4)]
-    assert step.plan.prepared
+    assert step.plan.prepared.buffers
     assert step.plan.at_once
     assert losses == sorted(losses, reverse=True)
     head.load_state_dict(before)

@@ -271,7 +271,7 @@ def _in_planes(
         if cuts is None or channels % planes.DEPTH:
             return False
         weights, panel = (cut.buffer, ready), outs // cuts.count
-        kernel = planes.KernelProducts(tiles, channels, outs, panel, turned, *about)
+        kernel = planes.KernelProducts(tiles, channels, outs, *about, panel, turned)
         panels, scratch = (planes.DEPTH, panel), kernel.scratch * dtype.itemsize
     buffer = _planes(planner, group, image, (height, width), channels, panels[0])
     made = _for_tiles(planner, buffer, (height, width), outs, panels[1])

@@ -9,10 +9,8 @@ from __future__ import annotations
 
 import math
 import os
-from bisect import bisect_left
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from functools import partial
 from itertools import groupby
 from time import perf_counter
@@ -42,10 +40,10 @@ from .lanes import PARTIAL, Buffer, NotLanesError, View
 from .machine import Binary, assembly, host
 from .places import keep_batch
 from .planner import Planner
+from .prepared import delay, prepare
 from .products import is_dense_heavy
 from .program import AT_ONCE, TABLE, Program
-from .rows import Load
-from .steps import Given, Input, Layout, LoopStep, Step, WholeStep
+from .steps import Layout, LoopStep, Step, WholeStep
 from .ways import LAYOUTS, Ways, lanes_of, name_of_layout, remember
 
 checked = False
@@ -55,19 +53,6 @@ PARALLEL_MACS = 1_000_000
 """A thread has at least so many multiply-adds: more than it takes to meet the others."""
 FEW_BLOCKS = 4
 """Up to so many blocks large weights of dense layers stay as they are: a thread then reads, and changes, whole rows."""
-
-
-@dataclass(frozen=True)
-class Group:
-    """Steps that compute something from states, when these have come."""
-
-    steps: list[Step]
-    level: int
-    """The first."""
-    positions: frozenset[int]
-    """Which states."""
-    lent: list[int]
-    """Which of them need no memory afterwards."""
 
 
 class NativePlan:
@@ -118,9 +103,9 @@ class NativePlan:
         self.threads = threads or (most if self.lanes == 1 else min(most, self.blocks))
         self.steps = sorted(self.planner.steps, key=lambda step: (step.level, _turn(step)))
         self._finish()
-        lives = Lives(self.planner, self.steps, self.part.graph.results, self.lent)
+        lives = Lives(self.planner, self.steps, self.part.graph.results, self.prepared.lent)
         placing = Placing(self.planner, lives, self.threads, self.checked)
-        self.places, self.nbytes = placing.run(self.prepared, len(self.part.arguments), self.layout)
+        self.places, self.nbytes = placing.run(self.prepared.buffers, len(self.part.arguments), self.layout)
         self._divide()
         self._bind()
 
@@ -159,74 +144,9 @@ class NativePlan:
         for step in self.steps:
             step.finish(self.layout)
         self.steps = [step for step in self.steps if step.place == "python" or step.kernel is not None]
-        self._prepare()
-        self._delay()
+        self.prepared = prepare(planner, self.graph, self.part.graph.results, self.steps)
+        delay(self.steps)
         self.steps.sort(key=lambda step: (step.level, _turn(step)))
-
-    def _prepare(self) -> None:
-        """What rests on parameters alone that this plan does not change is done when they come, on levels below 0."""
-        planner = self.planner
-        changed = {id(effect.leaf) for effect in self.graph.effects if effect.kind == "assign"}
-        fixed = {planner.states[state.node] for state in self.graph.states
-                 if state.leaf is not None and id(state.leaf) not in changed}  # fmt: skip
-        fixed |= {planner.views[node].buffer for node in planner.order
-                  if not node.inputs and node.op is not SYMBOL and node in planner.views}  # fmt: skip
-        given = {*planner.states.values(), *planner.arguments.values()}
-        known = {*given, *fixed}
-        """What has numbers before a step."""
-        early: list[Step] = []
-        for step in self.steps:
-            whole = step.place in ("one", "share") and all(_is_same(each) for each in step.inputs)
-            if whole and all(each in fixed for each in step.buffers if each in known):
-                early.append(step)
-                fixed |= set(step.buffers)
-            known |= set(step.buffers)
-        later = {each for step in self.steps if step not in early for each in step.buffers}
-        later |= {planner.views[node].buffer for node in self.part.graph.results if node in planner.views}
-        buffers = dict.fromkeys([each for step in early for each in step.buffers])
-        self.prepared = [each for each in buffers if each in later and each not in given]
-        """What was computed then, and is read in every run."""
-        for buffer in self.prepared:
-            buffer.keeps = True
-        states = [planner.states[state.node] for state in self.graph.states]
-        constant = {planner.views[node].buffer for node in planner.order
-                    if not node.inputs and node in planner.views} - set(states)  # fmt: skip
-        linked = _connected(early, buffers.keys() - constant)
-        levels = sum(len({step.level for step in steps}) for steps in linked)
-        self.groups: list[Group] = []
-        for steps in linked:
-            own = {level: number - levels for number, level in enumerate(sorted({step.level for step in steps}))}
-            levels -= len(own)
-            for step in steps:
-                step.level = own[step.level]
-            used = {each for step in steps for each in step.buffers}
-            positions = [position for position, buffer in enumerate(states) if buffer in used]
-            lent = [position for position in positions if states[position] not in later]
-            for position in lent:
-                states[position].keeps = False
-            self.groups.append(Group(steps, min(own.values()), frozenset(positions), lent))
-        self.lent = {states[position]: group.level for group in self.groups for position in group.lent}
-        """States that have memory only while others are computed from them, and the level on which that begins."""
-
-    def _delay(self) -> None:
-        """Prepare weights, and lay arguments out, just before they are read: they need memory from then on only.
-
-        Weights lie on the level before the first that reads them. Arguments may lie on the same, if it is the thread's
-        own block that is read.
-        """
-        levels = sorted({step.level for step in self.steps})
-        readers: dict[Buffer, list[Step]] = {}
-        for step in self.steps:
-            for buffer in step.buffers if step.made is None else ():
-                readers.setdefault(buffer, []).append(step)
-        for step in self.steps:
-            if step.made in readers and step.level >= 0:
-                first = min([each.level for each in readers[step.made]])
-                step.level = levels[bisect_left(levels, first) - 1]
-            elif isinstance(step.kernel, Load) and isinstance(step.inputs[0], Given):
-                after = [each for each in readers[step.buffers[0]] if each is not step]
-                ends = [each.level - (each.place not in ("block", "blocks")) for each in after]
-                step.level = max(step.level, min(ends, default=0))
 
     # Text
 
@@ -256,7 +176,7 @@ class NativePlan:
         plain = not self.checked and not self.moved and not self._shows_states()
         self.at_once = plain and self.commit_segment == 1 == len(segments) - 1
         early = [[list(each) for _, each in groupby(self._in_order(group.steps), lambda step: step.level)]
-                 for group in self.groups]  # fmt: skip
+                 for group in self.prepared.groups]  # fmt: skip
         self.program = Program([*segments, *early], self.places, self.width, self.at_once)
         self.prepare_segment = len(segments)
         """That of the first group."""
@@ -348,7 +268,7 @@ class NativePlan:
     @contextmanager
     def _same_states(self) -> Iterator[None]:
         """What happens inside of the ``with`` leaves the states as they are, and what was computed from them."""
-        arrays = [*self.states, *[self._bytes(buffer) for buffer in self.prepared]]
+        arrays = [*self.states, *[self._bytes(buffer) for buffer in self.prepared.buffers]]
         kept = [each.copy() for each in arrays]
         try:
             yield
@@ -393,7 +313,7 @@ class NativePlan:
         split = self.commit_segment if self.commit_segment >= 0 else len(self._python)
         self._compute = [each for each in self._python if each[0] < split]
         self._commit = [each for each in self._python if each[0] >= split]
-        for number, group in enumerate(self.groups):
+        for number, group in enumerate(self.prepared.groups):
             if not group.positions:  # it rests on constants
                 self._call_segment(self.prepare_segment + number)
 
@@ -502,10 +422,10 @@ class NativePlan:
         Then what rests on them alone is computed. States whose memory is only lent for that are copied again with any
         other that is needed for the same.
         """
-        wanted, lent = set(positions), {position for group in self.groups for position in group.lent}
+        wanted, lent = set(positions), {position for group in self.prepared.groups for position in group.lent}
         for position in sorted(wanted - lent):
             copy(position)
-        for number, group in enumerate(self.groups):
+        for number, group in enumerate(self.prepared.groups):
             if wanted & group.positions:
                 for position in group.lent:
                     copy(position)
@@ -632,25 +552,6 @@ def _blaming(node: Node) -> Iterator[None]:
     except Exception as error:
         error.add_note(f"  in {node.op}, called {node.where}")
         raise
-
-
-def _connected(steps: Sequence[Step], buffers: set[Buffer]) -> list[list[Step]]:
-    """Steps in groups that have none of these buffers in common, each in order."""
-    groups: list[tuple[set[Buffer], list[Step]]] = []
-    for step in steps:
-        used = buffers & set(step.buffers)
-        near = [group for group in groups if group[0] & used]
-        groups = [group for group in groups if group not in near]
-        members = [each for each in steps if any(each in group[1] for group in near) or each is step]
-        groups.append((used.union(*[group[0] for group in near]), members))
-    return [members for _, members in groups]
-
-
-def _is_same(argument: Input) -> bool:
-    """Whether an argument of a kernel is the same in every run, apart from the numbers in a buffer."""
-    if isinstance(argument, Buffer):
-        return not argument.per_block
-    return isinstance(argument, Given) and argument.kind in ("low", "high", "number", "scratch")
 
 
 def _turn(step: Step) -> int:

@@ -101,11 +101,8 @@ class Planes:
 
 
 @dataclass(frozen=True)
-class PlaneProducts:
-    """The products of a convolution: ``(36, all tiles, C)`` with ``(36, O / wide, C, wide)`` is ``(36, all tiles, O)``.
-
-    Arguments of the function: image, weights, result, and where the thread's share of the rounds begins and ends.
-    """
+class _Products:
+    """What kernels have in common that multiply the tiles of all examples."""
 
     tiles: int
     channels: int
@@ -118,6 +115,14 @@ class PlaneProducts:
     def key(self) -> Hashable:
         """Functions of the same key are the same."""
         return self
+
+
+@dataclass(frozen=True)
+class PlaneProducts(_Products):
+    """The products of a convolution: ``(36, all tiles, C)`` with ``(36, O / wide, C, wide)`` is ``(36, all tiles, O)``.
+
+    Arguments of the function: image, weights, result, and where the thread's share of the rounds begins and ends.
+    """
 
     @property
     def _part(self) -> int:
@@ -151,7 +156,7 @@ class PlaneProducts:
 
 
 @dataclass(frozen=True)
-class KernelProducts:
+class KernelProducts(_Products):
     """The same with kernels as they are, which are transformed on the way: transformed, large ones are too large.
 
     A part of the tiles, whose numbers stay in the second-level cache, is multiplied with one panel of the result's
@@ -164,20 +169,9 @@ class KernelProducts:
     begins and ends.
     """
 
-    tiles: int
-    channels: int
-    out_channels: int
     panel: int
     turned: bool
     """Whether the kernels are read from the last cell to the first, as for the gradient in the image."""
-    scalar: str
-    wide: int
-    registers: int
-
-    @property
-    def key(self) -> Hashable:
-        """Functions of the same key are the same."""
-        return self
 
     @property
     def _most(self) -> int:
@@ -311,20 +305,8 @@ class _Writer(TileWriter):
 
 
 @dataclass(frozen=True)
-class _OfPlanes:
+class _OfPlanes(_Products):
     """What gradients in kernels have in common: products of the image's planes with the gradient's, each in panels."""
-
-    tiles: int
-    channels: int
-    out_channels: int
-    scalar: str
-    wide: int
-    registers: int
-
-    @property
-    def key(self) -> Hashable:
-        """Gradients of the same key are the same function."""
-        return self
 
     @property
     def panels(self) -> tuple[int, int]:

@@ -13,8 +13,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ...graph import Node
+from ...ops.conv import Conv, ConvTranspose, ConvWeight
 from ...ops.linalg import MatMul
 from ..graph import Graph
+from ..layout import Arranged
 from ..passes import text_of
 from ..report import count_macs_stored
 from .dense import MANY
@@ -29,6 +31,8 @@ LAYOUT = "layout of"
 """What the names of choices between these begin with."""
 CHANNELS_COST = 1.25
 """How much longer one example takes where its channels lie side by side, and fill the vectors, than in lanes."""
+TILES_COST = 1.1
+"""The same for convolutions of 3x3 and their gradients, for which Winograd's ways there are."""
 DENSE_COST = 0.9
 """The same for dense layers of some size, for few examples."""
 SOME = range(MANY, 1 << 18)
@@ -106,6 +110,11 @@ def _channels_are_quicker(graph: Graph, total: int, width: int) -> bool:
 
 def _cost(node: Node, total: int) -> float:
     """How much longer a node takes by channels than in lanes, apart from vectors that are not full."""
+    op = node.op.op if isinstance(node.op, Arranged) else node.op
+    if isinstance(op, Conv | ConvTranspose | ConvWeight):
+        shape = (node if isinstance(op, ConvWeight) else node.inputs[1]).spec.shape
+        small = shape[:2] == (3, 3) and set(op.stride) == {1}
+        return TILES_COST if small and len(shape) == 4 and not any(n % 16 for n in shape[2:]) else CHANNELS_COST
     dense = isinstance(node.op, MatMul) and len(node.spec.shape) == 2
     if dense and total <= FEW and count_macs_stored(node) // total in SOME:
         return DENSE_COST

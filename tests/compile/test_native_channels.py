@@ -275,9 +275,10 @@ def chosen(net: nn.Module, shape: tuple[int, ...], batch: int) -> int:
 
 def test_few_examples_and_full_vectors_lie_by_channels(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(executor.os, "cpu_count", lambda: 2)
-    narrow, wide = nn.Conv2d(1, 6, 5), nn.Conv2d(16, 32, 3)
+    narrow, wide, tiled = nn.Conv2d(1, 6, 5), nn.Conv2d(16, 32, 5), nn.Conv2d(16, 32, 3)
     assert [chosen(narrow, (1, 8, 8), batch) for batch in (1, 4, 16, 32)] == [1, 1, 16, 16]
-    assert [chosen(wide, (16, 6, 6), batch) for batch in (1, 16, 32, 33)] == [1, 1, 16, 1]
+    assert [chosen(wide, (16, 6, 6), batch) for batch in (1, 16, 28, 32, 33)] == [1, 1, 16, 16, 1]
+    assert [chosen(tiled, (16, 6, 6), batch) for batch in (1, 16, 28, 32, 33)] == [1, 1, 1, 16, 1]
 
 
 def test_auto_takes_native_code_unless_a_product_has_no_kernel() -> None:

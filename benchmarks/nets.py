@@ -258,8 +258,8 @@ class Task(NamedTuple):
     read: Callable[[object], np.ndarray]
     """What ``step`` gave, as NumPy numbers; images of any layout in the order N, C, H, W."""
 
-    reset: Callable[[], None]
-    """Go back to the initial numbers and an optimiser without memory."""
+    reset: Callable[[], None] = lambda: None
+    """Go back to the initial numbers and an optimiser without memory; nothing, where a step changes no number."""
 
 
 Shape = tuple[int, ...]

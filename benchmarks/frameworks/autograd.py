@@ -147,10 +147,10 @@ def make(case: Case, variant: str) -> Task:
     images, labels = case.images, case.labels
     model = Model(case)
     if not case.training:
-        return Task(lambda: model.apply(model.trained, images), np.asarray, lambda: None)
+        return Task(lambda: model.apply(model.trained, images), np.asarray)
     if case.net.loss == "sum":
         slope = value_and_grad(lambda x: anp.sum(model.apply([], x)))
-        return Task(lambda: slope(images)[0], np.asarray, lambda: None)
+        return Task(lambda: slope(images)[0], np.asarray)
 
     def loss_of(trained: list[Any]) -> Any:
         outputs = model.apply(trained, images)

@@ -101,7 +101,7 @@ def make(case: Case, variant: str) -> Task:
             with chainer.no_backprop_mode(), chainer.using_config("train", False):
                 return model.apply(chainer.Variable(images))
 
-        return Task(infer, lambda y: y.array, load)
+        return Task(infer, lambda y: y.array)
     if case.net.loss == "sum":
 
         def slope() -> chainer.Variable:
@@ -109,7 +109,7 @@ def make(case: Case, variant: str) -> Task:
             y.backward()
             return y
 
-        return Task(slope, lambda y: y.array, load)
+        return Task(slope, lambda y: y.array)
 
     optimizer = chainer.optimizers.Adam(alpha=RATE).setup(model)
 

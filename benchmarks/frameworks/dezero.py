@@ -124,7 +124,7 @@ def make(case: Case, variant: str) -> Task:
             with dezero.no_grad(), dezero.test_mode():
                 return model.apply(dezero.Variable(images))
 
-        return Task(infer, lambda y: y.data, load)
+        return Task(infer, lambda y: y.data)
     if case.net.loss == "sum":
 
         def slope() -> dezero.Variable:
@@ -132,7 +132,7 @@ def make(case: Case, variant: str) -> Task:
             y.backward()
             return y
 
-        return Task(slope, lambda y: y.data, load)
+        return Task(slope, lambda y: y.data)
 
     optimizer = dezero.optimizers.Adam(alpha=RATE).setup(model)
     flat = images.ravel()  # DeZero divides the squares by the length of the first axis

@@ -123,10 +123,10 @@ def make(case: Case, variant: str) -> Task:
     labels = jnp.asarray(case.labels)
     if not case.training:
         infer = jax.jit(lambda numbers, x: apply(numbers, x, None))
-        return Task(lambda: jax.block_until_ready(infer(numbers, images)), read, lambda: None)
+        return Task(lambda: jax.block_until_ready(infer(numbers, images)), read)
     if case.net.loss == "sum":
         slope = jax.jit(jax.value_and_grad(lambda x: apply(numbers, x, None).sum()))
-        return Task(lambda: jax.block_until_ready(slope(images))[0], np.asarray, lambda: None)
+        return Task(lambda: jax.block_until_ready(slope(images))[0], np.asarray)
 
     def loss_of(trained: list[Any], running: list[Any], images: Any, labels: Any) -> tuple[Any, list[Any]]:
         new: list[Any] = []

@@ -158,7 +158,7 @@ def make(case: Case, variant: str) -> Task:
             with mg.no_autodiff:
                 return model.apply(images)
 
-        return Task(infer, lambda y: y.data, lambda: None)
+        return Task(infer, lambda y: y.data)
     if case.net.loss == "sum":
 
         def slope() -> Any:
@@ -166,7 +166,7 @@ def make(case: Case, variant: str) -> Task:
             y.backward()
             return y
 
-        return Task(slope, lambda y: y.data, lambda: None)
+        return Task(slope, lambda y: y.data)
 
     optimizer: Adam
 

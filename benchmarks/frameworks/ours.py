@@ -89,7 +89,7 @@ def make(case: Case, variant: str) -> Task:
                 return model(images)
 
         outputs_of = infer if variant == "eager" else tg.compile(infer, executor=variant)
-        return Task(lambda: outputs_of(images), tg.Tensor.numpy, load)
+        return Task(lambda: outputs_of(images), tg.Tensor.numpy)
     if case.net.loss == "sum":
         return without_parameters(model, case.images, variant)
 
@@ -122,7 +122,7 @@ def without_parameters(model: nn.Module, numbers: np.ndarray, variant: str) -> T
 
     if variant != "eager":
         compiled, x = tg.compile(slope, executor=variant), tg.Tensor(numbers, requires_grad=True)
-        return Task(lambda: compiled(x)[0], tg.Tensor.numpy, lambda: None)
+        return Task(lambda: compiled(x)[0], tg.Tensor.numpy)
 
     def step() -> tg.Tensor:
         x = tg.Tensor(numbers, requires_grad=True)
@@ -130,4 +130,4 @@ def without_parameters(model: nn.Module, numbers: np.ndarray, variant: str) -> T
         y.backward()
         return y
 
-    return Task(step, tg.Tensor.numpy, lambda: None)
+    return Task(step, tg.Tensor.numpy)

@@ -100,7 +100,7 @@ def make(case: Case, variant: str) -> Task:
         def infer() -> torch.Tensor:
             return forward(images)
 
-        return Task(infer, torch.Tensor.numpy, load)
+        return Task(infer, torch.Tensor.numpy)
     if case.net.loss == "sum":
 
         def slope() -> torch.Tensor:
@@ -109,7 +109,7 @@ def make(case: Case, variant: str) -> Task:
             y.backward()
             return y
 
-        return Task(slope, lambda y: y.detach().numpy(), load)
+        return Task(slope, lambda y: y.detach().numpy())
 
     optimizer = torch.optim.Adam(model.parameters(), lr=RATE, fused=variant == "fused Adam" or None)
 

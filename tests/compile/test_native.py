@@ -334,6 +334,25 @@ def test_parameters_have_memory_only_while_others_are_computed_from_them(
     check()
 
 
+def test_an_interrupted_call_prepares_its_weights_in_the_next(monkeypatch: pytest.MonkeyPatch) -> None:
+    model = nn.Sequential(nn.Conv2d(32, 32, 3, padding=1), nn.BatchNorm2d(32)).eval()
+    answer = native(model)
+    x = tg.Tensor(np.random.default_rng(0).standard_normal((2, 32, 12, 12)).astype("float32"))
+    answer(x)
+    assert any(group.lent for group in answer.plan.prepared.groups)
+    model[0].weight.assign(model[0].weight.numpy() * 2)
+
+    def interrupted(_: int) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as context:
+        context.setattr(answer.plan, "_call_segment", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            answer(x)
+    with tg.no_grad():
+        np.testing.assert_allclose(answer(x).numpy(), model(x).numpy(), rtol=1e-3, atol=1e-4)
+
+
 def test_frozen_layers_are_prepared() -> None:
     """In training, too: what a step does not change."""
     frozen, head = nn.Conv2d(32, 32, 3, padding=1), nn.Linear(32, 4)

@@ -135,8 +135,12 @@ class Runner:
 
     def _bring_leaves(self) -> None:
         """Copy the numbers of leaves that have others than those that lie here."""
-        news = [index for index, (leaf, _, _) in enumerate(self._leaves) if leaf.node is not self._seen[index]()]
+        leaves = enumerate(self._leaves)
+        news = {index: leaf.node for index, (leaf, _, _) in leaves if leaf.node is not self._seen[index]()}
         self.plan.bring([self._positions[index] for index in news], self._bring)
+        for index, node in news.items():  # only now, for an interrupted call must bring them again
+            if index not in self._changed_here:
+                self._seen[index] = ref(node)
         if sum(self._leaves[index][2].nbytes for index in news) > MUCH:  # their old numbers are free
             give_memory_back()
 
@@ -148,7 +152,6 @@ class Runner:
         index = self._index[position]
         leaf, dims, memory = self._leaves[index]
         np.copyto(memory, leaf.array if dims is None else leaf.array.transpose(dims))
-        self._seen[index] = ref(leaf.node)
         if index in self._changed_here:
             with uninterrupted():
                 self._keep(leaf, index)

@@ -112,9 +112,8 @@ class IndexAdd(Operation):
         return Spec(self.shape, x.dtype)
 
     def forward(self, xp: Any, x: Array, *indices: Array) -> Array:
-        _check_bounds(
-            self.name, indices, _picked_lengths(self.key, self.shape), from_end=True
-        )  # it may run before index
+        lengths = _picked_lengths(self.key, self.shape)
+        _check_bounds(self.name, indices, lengths, from_end=True)  # it may run before index
         result = xp.zeros(self.shape, dtype=x.dtype)
         key = _array_key(self.key, indices)
         if indices:

@@ -101,7 +101,7 @@ class NativePlan:
         self.blocks = self.planner.blocks
         most = min(os.cpu_count() or 1, self.macs // PARALLEL_MACS + 1)
         self.threads = threads or (most if self.lanes == 1 else min(most, self.blocks))
-        self.steps = sorted(self.planner.steps, key=lambda step: (step.level, _turn(step)))
+        self.steps = sorted(self.planner.steps, key=_order)
         self._finish()
         lives = Lives(self.planner, self.steps, self.part.graph.results, self.prepared.lent)
         placing = Placing(self.planner, lives, self.threads, self.checked)
@@ -146,7 +146,7 @@ class NativePlan:
         self.steps = [step for step in self.steps if step.place == "python" or step.kernel is not None]
         self.prepared = prepare(planner, self.graph, self.part.graph.results, self.steps)
         delay(self.steps)
-        self.steps.sort(key=lambda step: (step.level, _turn(step)))
+        self.steps.sort(key=_order)
 
     # Text
 
@@ -175,14 +175,11 @@ class NativePlan:
         self.moved = self._moves()
         plain = not self.checked and not self.moved and not self._shows_states()
         self.at_once = plain and self.commit_segment == 1 == len(segments) - 1
-        early = [[list(each) for _, each in groupby(self._in_order(group.steps), lambda step: step.level)]
+        early = [[list(each) for _, each in groupby(sorted(group.steps, key=_order), lambda step: step.level)]
                  for group in self.prepared.groups]  # fmt: skip
         self.program = Program([*segments, *early], self.places, self.width, self.at_once)
         self.prepare_segment = len(segments)
         """That of the first group."""
-
-    def _in_order(self, steps: Sequence[Step]) -> list[Step]:
-        return sorted(steps, key=lambda step: (step.level, _turn(step)))
 
     @property
     def text(self) -> str:
@@ -554,9 +551,9 @@ def _blaming(node: Node) -> Iterator[None]:
         raise
 
 
-def _turn(step: Step) -> int:
-    """Within a level, whole arrays come first, and what NumPy does last."""
-    return {"one": 0, "share": 0, "block": 1, "blocks": 1, "python": 2}[step.place]
+def _order(step: Step) -> tuple[int, int]:
+    """Level by level; within one whole arrays come first, and what NumPy does last."""
+    return step.level, {"one": 0, "share": 0, "block": 1, "blocks": 1, "python": 2}[step.place]
 
 
 __all__ = ["NativePlan"]

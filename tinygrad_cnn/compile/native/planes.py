@@ -27,7 +27,7 @@ from .tiles import (
     of_kernel,
     plane,
     transform,
-)  # fmt: skip
+)
 from .winograd import TileWriter, by_channels, kernel_of
 
 CHUNK = 1200 * 1024

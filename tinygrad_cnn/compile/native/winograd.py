@@ -24,7 +24,7 @@ from .tiles import (
     of_result,
     plane,
     transform,
-)  # fmt: skip
+)
 
 CHUNK = 480 * 1024
 """Bytes that the transformed numbers of a chunk may take: about half of a core's second-level cache."""

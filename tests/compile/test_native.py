@@ -107,6 +107,35 @@ def test_every_optimiser(optimizer: str) -> None:
     compare(compiled, eager, "float64")
 
 
+@pytest.mark.parametrize("eps", [1e-8, 0.0])
+def test_adam_of_gradients_that_are_zero_tiny_or_infinite(eps: float) -> None:
+    """Native code has its own way to divide by Adam's root."""
+    scales = np.array([0, 1e-30, 1e-15, 1e-8, -1, 3, -1e10, 1e18, 1e25, np.inf, np.nan, 0, 0, 1, 2, -5] * 2)
+
+    def run(compile: Callable[..., Any]) -> np.ndarray:
+        tg.seed(0)
+        model, x = nn.Linear(32, 64, bias=False), tg.Tensor(np.ones((4, 32), "float32") * scales.astype("float32"))
+        factors = tg.Tensor(np.linspace(-2, 2, 64, dtype="float32")[:, None])
+        optimizer = tg.optim.Adam(model.parameters(), lr=0.1, eps=eps)
+
+        def step(x: tg.Tensor) -> tg.Tensor:
+            optimizer.zero_grad()
+            (model.weight * x.sum(0) * factors).sum().backward()
+            optimizer.step()
+            return x.sum()
+
+        step = compile(step)
+        with np.errstate(all="ignore"):
+            for _ in range(3):
+                step(x)
+        return model.weight.numpy()
+
+    eager = run(lambda step: step)
+    np.testing.assert_allclose(run(native), eager, rtol=1e-5, atol=1e-6)
+    assert np.isnan(eager).any()
+    assert not np.isnan(eager).all()
+
+
 class Choosing(nn.Module):
     """A net whose every choice, of a ReLU's side or a window's largest pixel, can be prescribed."""
 

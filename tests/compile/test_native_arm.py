@@ -18,6 +18,9 @@ from .nets import NETS, Task
 
 pytestmark = pytest.mark.skipif(bool(machine.why_not()), reason=machine.why_not() or "native code can run")
 
+CPU = "x86-64" if platform.machine() in ("x86_64", "AMD64") else None
+"""One without vectors of 16 numbers, and with no instructions that are written by name."""
+
 
 @pytest.fixture(autouse=True)
 def on_the_cpu(device_name: str) -> None:
@@ -51,8 +54,7 @@ def test_the_tile_of_a_convolution_stays_in_registers() -> None:
     layer = nn.Conv2d(8, 12, 3)
     f = tg.compile(lambda x: layer(x).relu(), executor="native")
     f(tg.Tensor(np.zeros((32, 8, 12, 12), "float32")))
-    cpu = "x86-64" if platform.machine() in ("x86_64", "AMD64") else None  # one without vectors of 16 numbers
-    plan = NativePlan(f.graph, None, cpu, 16)
+    plan = NativePlan(f.graph, None, CPU, 16)
     step = next(each for each in plan.steps if each.way == "contract")
     loop = innermost(instructions(plan), step.name)
     words = [line.split("\t")[0] for line in loop]
@@ -68,6 +70,6 @@ def test_steps_call_no_library(net: str, lanes: int) -> None:
     task = Task(net, dtype="float32", batch=32)
     step = tg.compile(task.step, executor="native")
     step(task.inputs, task.labels)
-    assembly = instructions(NativePlan(step.graph, None, None, lanes))
+    assembly = instructions(NativePlan(step.graph, None, CPU, lanes))
     assert set(re.findall(r"\tbl\t(\S+)", assembly)) <= {"pow"}
     assert "fmla" in assembly

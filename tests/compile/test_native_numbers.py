@@ -13,8 +13,8 @@ import pytest
 
 from tinygrad_cnn.compile.fuse import Copy
 from tinygrad_cnn.compile.layout import MAPS
-from tinygrad_cnn.compile.native.ir import I64, PTR, SCALARS, Function, Type, module
-from tinygrad_cnn.compile.native.numbers import RULES, apply, can
+from tinygrad_cnn.compile.native.ir import I64, PTR, SCALARS, Function, Type, Value, module
+from tinygrad_cnn.compile.native.numbers import RULES, Number, apply, can, quotient
 from tinygrad_cnn.graph import Spec
 from tinygrad_cnn.ops.base import Operation
 from tinygrad_cnn.ops.elementwise import (
@@ -77,7 +77,12 @@ def processor(name: str) -> tuple[str, str]:
 @cache
 def compiled(op: Operation, dtypes: tuple[np.dtype, ...], lanes: int = 16, cpu: str = "host") -> Kernel:
     """An operation as a function of arrays. ``dtypes`` are those of the inputs and the result."""
-    *sources, target = dtypes
+    return written(lambda f, *values: apply(f, op, values, dtypes[-1]), dtypes, lanes, cpu)
+
+
+def written(write: Callable[..., Value], dtypes: tuple[np.dtype, ...], lanes: int, cpu: str) -> Kernel:
+    """What ``write(f, value of each input)`` computes, as a function of arrays."""
+    sources = list(dtypes[:-1])
     f = Function("k", [PTR] * len(dtypes) + [I64], exported=True)
     *pointers, count = f.arguments
 
@@ -86,7 +91,7 @@ def compiled(op: Operation, dtypes: tuple[np.dtype, ...], lanes: int = 16, cpu: 
             f.load(pointer, index, Type(SCALARS[dtype], lanes))
             for pointer, dtype in zip(pointers, sources, strict=False)
         ]
-        f.store(apply(f, op, values, target), pointers[-1], index)
+        f.store(write(f, *values), pointers[-1], index)
 
     f.loop(0, count, lanes, body)
     llvm.initialize_native_target()
@@ -103,7 +108,7 @@ def compiled(op: Operation, dtypes: tuple[np.dtype, ...], lanes: int = 16, cpu: 
         size = arrays[0].size
         padded = [np.concatenate([each, each[:1].repeat(-size % lanes)]) for each in arrays]
         assert [each.dtype for each in padded] == sources
-        result = np.empty(padded[0].size, target)
+        result = np.empty(padded[0].size, dtypes[-1])
         call(*[each.ctypes.data for each in padded], result.ctypes.data, result.size)
         return result[:size]
 
@@ -178,6 +183,24 @@ def test_powers_are_correct_to_two_units(cpu: str) -> None:
     any_bits = [rng.integers(0, 1 << 32, 1 << 17, dtype=np.uint32).view(F32) for _ in range(2)]
     for x, y in (near, whole, any_bits):
         assert error(power(x, y), x.astype(F64) ** y.astype(F64)) <= 2
+
+
+def test_estimated_quotients_are_correct_to_two_units() -> None:
+    if not llvm.get_host_cpu_features().get("avx512f"):
+        pytest.skip("this processor has no AVX-512")
+    divide = written(lambda f, a, b: quotient(Number(f, a), Number(f, b)).value, (F32, F32, F32), 16, "host")
+    rng = np.random.default_rng(0)
+    a, b = [each[np.abs(each) > 2.0**-126] for each in (spread(), rng.permutation(spread()))]
+    b = b[np.abs(b) <= 2.0**126]  # beyond these two limits 1 / b is no normal number
+    a = a[: b.size]
+    assert error(divide(a, b), a.astype(F64) / b) <= 2
+    one, digits = np.ones(1 << 23, F32), (np.arange(1 << 23, dtype=np.uint32) + (127 << 23)).view(F32)
+    assert error(divide(one, digits), 1 / digits.astype(F64)) <= 2
+    few = np.array([0, -0.0, 1, -1, 1e-30, -1e30, np.inf, -np.inf, np.nan], F32)
+    a, b = (each.ravel() for each in np.meshgrid(few, few))
+    np.testing.assert_allclose(divide(a, b), a / b, rtol=2.4e-7)
+    signed = ~np.isnan(a / b)
+    np.testing.assert_array_equal(np.signbit(divide(a, b))[signed], np.signbit(a / b)[signed])
 
 
 BASES = np.array([0, -0.0, 1, -1, 0.5, -0.5, 2, -2, 3, -3, 2.5, -2.5, 1e9, -1e9, 16777217, np.inf, -np.inf, np.nan])

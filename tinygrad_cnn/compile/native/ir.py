@@ -102,6 +102,8 @@ class Function:
         self._block = "entry"
         self._written: dict[str, Value] = {}
         """What was computed since the last label, by its text."""
+        self.estimates = False
+        """Whether AVX-512's estimates of reciprocals may be used."""
 
     def text(self) -> str:
         """The whole function."""
@@ -147,6 +149,12 @@ class Function:
         declaration, words = _called(name, kind, tuple([each.type for each in inputs]), flags)
         self.needs.add(declaration)
         return self.value(f"{words}({', '.join([f'{each.type} {each.text}' for each in inputs])})", kind)
+
+    def estimate(self, x: Value) -> Value:
+        """``1 / x`` by one of AVX-512's instructions for 16 numbers: 14 bits of each are right."""
+        name = "@llvm.x86.avx512.rcp14.ps.512"
+        self.needs.add(f"declare {x.type} {name}({x.type}, {x.type}, i16)")
+        return self.value(f"call {x.type} {name}({x}, {x.type} zeroinitializer, i16 -1)", x.type)
 
     def reduce(self, name: str, vector: Value, start: float | None = None, flags: str = "") -> Value:
         """All lanes of a vector as one number: ``name`` is ``fadd``, ``fmax``, ..."""

@@ -17,9 +17,10 @@ from dataclasses import dataclass
 
 from ...graph import Node
 from ...ops.base import Full
+from ...ops.elementwise import Add, Div, Sqrt
 from ...ops.shape import BroadcastTo
 from .ir import I64, PTR, SCALARS, SIZES, Function, Int, Type, Value, constant
-from .numbers import apply
+from .numbers import Number, apply, quotient
 
 
 @dataclass(frozen=True)
@@ -169,6 +170,8 @@ class Loop:
     """How many neighbours on the last axis are computed side by side, where the lanes do not hold examples."""
     rows_first: bool = True
     """Whether a head's loop does all channels of a row of places, then the next row; else all places of a channel."""
+    estimates: bool = False
+    """Whether the processor may estimate, see :class:`~tinygrad_cnn.compile.native.ir.Function`."""
 
     @property
     def key(self) -> Hashable:
@@ -176,7 +179,7 @@ class Loop:
         head = None if self.head is None else self.head.key
         members = tuple([each.key for each in self.members])
         about = self.space, self.outer, self.tile, self.lanes, self.pointers, self.masked, self.shared, self.wide
-        return about, self.rows_first, head, members
+        return about, self.rows_first, self.estimates, head, members
 
     def write(self, name: str) -> Function:
         """The function: it takes a pointer to each array."""
@@ -217,6 +220,7 @@ class Writer:
     def __init__(self, loop: Loop, name: str) -> None:
         self.loop = loop
         self.f = Function(name, [PTR] * (loop.pointers + loop.masked) + [I64] * (2 * loop.shared))
+        self.f.estimates = loop.estimates
         self.inner = [axis for axis in range(len(loop.space)) if axis not in loop.outer]
         self.index: list[Int] = [0] * len(loop.space)
         self.sums = [member for member in loop.members if member.total is not None]
@@ -472,4 +476,18 @@ def compute(f: Function, node: Node, inputs: Sequence[Value], lanes: int) -> Val
         return inputs[0]
     if isinstance(node.op, Full):
         return constant(node.op.value, Type(SCALARS[node.spec.dtype], lanes))
+    if f.estimates and inputs[0].type == Type("float", 16) and _is_over_root(node):
+        a, b = [Number(f, each) for each in inputs]
+        return quotient(a, b).value
     return apply(f, node.op, list(inputs), node.spec.dtype)
+
+
+def _is_over_root(node: Node) -> bool:
+    """Whether this is ``x / (sqrt(y) + z)``, as in Adam: half of its time would be roots and divisions.
+
+    Other divisions are left alone, for 6 / 3 shall be 2.
+    """
+    if not isinstance(node.op, Div):
+        return False
+    divisor = node.inputs[1]
+    return isinstance(divisor.op, Add) and any(isinstance(each.op, Sqrt) for each in divisor.inputs)

@@ -180,6 +180,18 @@ class Number:
         return value
 
 
+def quotient(a: Number, b: Number) -> Number:
+    """``a / b`` for 16 numbers of float32 by AVX-512, in less time than a division and correct to 2 units.
+
+    The processor's estimate of ``1 / b`` gets twice as many bits by one step of Newton's method. Infinities, zeros and
+    NaN are those of a division. A divisor above 2^126 counts as infinite: ``1 / b`` is too small for a normal number.
+    """
+    estimate = Number(b.f, b.f.estimate(b.value))
+    missing = (-b).fma(estimate, 1)
+    better = estimate.fma(missing, estimate)
+    return a * missing.compare("ord", missing).choose(better, estimate)  # 0 times infinity is no number
+
+
 def library(name: str, *inputs: Number) -> Number:
     """A function of the C library for each lane."""
     f, kind = inputs[0].f, inputs[0].type

@@ -351,7 +351,8 @@ class WholeStep(Step):
             self.kernel, self.inputs = None, []
             return
         # Arrays of different lengths have one function, which is told where to begin and to end.
-        self.kernel = Loop((1,), (0,), (1, 1), lanes, pointers, None, tuple(members), shared=True)
+        avx512 = self.width == 16
+        self.kernel = Loop((1,), (0,), (1, 1), lanes, pointers, None, tuple(members), shared=True, estimates=avx512)
         shared = self.place == "share"
         self.inputs += [Given("low"), Given("high")] if shared else [Given("number", 0), Given("number", count)]
         self.rounds = count

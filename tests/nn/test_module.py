@@ -243,6 +243,25 @@ def test_state_is_a_picture_of_the_moment():
     assert not before["weight"].requires_grad
 
 
+def test_a_state_draws_no_numbers_that_nobody_has_needed() -> None:
+    one, other = nn.Linear(3, 2), nn.Linear(3, 2)
+    state = one.state_dict()
+    assert one.weight.node.value is None
+    assert state["weight"].node.value is None
+    assert not state["weight"].requires_grad
+    other.load_state_dict(state)
+    np.testing.assert_array_equal(state["weight"].numpy(), one.weight.numpy())
+    np.testing.assert_array_equal(other.weight.numpy(), one.weight.numpy())
+    kept = nn.Linear(3, 2)
+    state = kept.state_dict()
+    f = tg.compile(lambda x: x @ state["weight"].T)
+    x = tg.Tensor(np.ones((1, 3), "float32"))
+    np.testing.assert_allclose(f(x).numpy(), kept.weight.numpy().sum(1)[None], rtol=1e-6)
+    tg.nn.init.zeros_(kept.weight)
+    np.testing.assert_allclose(f(x).numpy(), state["weight"].numpy().sum(1)[None], rtol=1e-6)
+    assert state["weight"].numpy().any()
+
+
 def test_numpy_arrays_load_and_take_the_models_type():
     net = nn.Linear(2, 1)
     net.load_state_dict({"weight": np.array([[1.0, 2.0]]), "bias": [3]})

@@ -89,6 +89,16 @@ def _convert(leaf: Tensor, target: str | np.dtype | type) -> None:
         leaf.grad = leaf.grad.detach().to(target)
 
 
+def _now(leaf: Tensor) -> Tensor:
+    """The numbers that a leaf has now. Those that nobody has needed yet are still not drawn, here and there the same."""
+    op = leaf.node.op
+    if not isinstance(op, Initial) or leaf.node.value is not None or current_mode().tracer is not None:
+        return leaf.detach()
+    twin = Tensor._from_node(leaf.node, None)
+    _draw_later(twin, op, requires_grad=False, name=leaf.name)
+    return twin
+
+
 class KeyChanges(NamedTuple):
     """What :meth:`Module.load_state_dict` did not find a partner for."""
 
@@ -218,7 +228,7 @@ class Module:
 
     def state_dict(self) -> dict[str, Tensor]:
         """The numbers of all parameters and buffers, by name, as they are now: later training does not change them."""
-        return {name: leaf.detach() for name, leaf in self._named_leaves()}
+        return {name: _now(leaf) for name, leaf in self._named_leaves()}
 
     def load_state_dict(self, state: Mapping[str, TensorLike], strict: bool = True) -> KeyChanges:
         """Take over numbers by name. Nothing is changed unless everything fits.

@@ -90,7 +90,7 @@ def _convert(leaf: Tensor, target: str | np.dtype | type) -> None:
 
 
 def _now(leaf: Tensor) -> Tensor:
-    """The numbers that a leaf has now. Those that nobody has needed yet are still not drawn, here and there the same."""
+    """The numbers that a leaf has now. Those that nobody has needed yet stay undrawn, and will be the same."""
     op = leaf.node.op
     if not isinstance(op, Initial) or leaf.node.value is not None or current_mode().tracer is not None:
         return leaf.detach()

@@ -7,7 +7,8 @@ nobody later; and what each block keeps.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+import math
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 from ...graph import Node
@@ -15,14 +16,18 @@ from ...ops.base import Full
 from ...ops.index import AddAlongDim, TakeAlongDim
 from ..memory import Life, place
 from ..split import picks_rows
+from .ir import SCALARS, Type
 from .lanes import Buffer
 from .planner import Planner
 from .program import TABLE, Places
+from .rows import Margins
 from .steps import Layout, Step
 
 ALIGNMENT, PAGE = 64, 4096
 GUARD = 64
 """Bytes behind each array of a plan that checks itself."""
+WORTH = 2
+"""So many bytes of memory are worth clearing one in every run."""
 LINES = 64 * 4
 """By so much blocks are shifted, so that they do not meet in the cache; a multiple of 16 numbers of any type."""
 
@@ -105,6 +110,11 @@ class Placing:
 
     def __init__(self, planner: Planner, lives: Lives, threads: int, checked: bool) -> None:
         self.planner, self.lives, self.threads, self.checked = planner, lives, threads, checked
+        views = [view for view in planner.views.values() if any(map(any, view.margin))]
+        self.forms = {view.buffer: (view.shape, view.margin, view.buffer.dtype) for view in views}
+        """What arrays have in common whose margins are at the same places."""
+        self.cleared: set[Buffer] = set()
+        """Arrays whose margins are written in every run."""
 
     def run(self, prepared: Sequence[Buffer], arguments: int, layout: Layout) -> tuple[Places, int]:
         """Place everything.
@@ -158,25 +168,65 @@ class Placing:
         blocks, threads = self.planner.blocks, self.threads
         short = set(self.lives.short()) if blocks > threads else set()
         if short:
-            rest = [each for each in buffers if each not in short]
-            of_thread, of_block = self._block([each for each in buffers if each in short]), self._block(rest)
-            if threads * of_thread + blocks * of_block < blocks * self._block(buffers):
+            mine, rest = [each for each in buffers if each in short], [each for each in buffers if each not in short]
+            of_thread, of_block = self._block(mine, threads), self._block(rest, blocks)
+            if threads * of_thread + blocks * of_block < blocks * self._block(buffers, blocks):
                 for buffer in short:
                     buffer.per_thread = True
-                return self._block([each for each in buffers if each in short]), self._block(rest)
-        return 0, self._block(buffers)
+                return self._block(mine, threads), self._block(rest, blocks)
+        return 0, self._block(buffers, blocks)
 
-    def _block(self, buffers: Sequence[Buffer]) -> int:
-        """Place what belongs to one block; returns how many bytes that takes.
+    def _block(self, buffers: Sequence[Buffer], copies: int) -> int:
+        """Place what belongs to one block, or to one thread; returns how many bytes that takes.
 
-        Arrays with margins share memory only with those of the same form: the margins' zeros are never written again.
+        Arrays with margins share memory only with those of the same form, for the margins' zeros are written once.
+        Where much memory is saved, they share it with any, and their margins are written in every run.
         """
+        self.cleared -= set(buffers)
+        some = set() if self.checked else {each for each in buffers if self._may_be_cleared(each)}
+        apart = self._place(buffers, ())
+        if some and (together := self._place(buffers, some)) < apart:
+            cleared = self._to_be_cleared(buffers)
+            work = sum(self._margin(each) for each in cleared) * self.planner.blocks
+            if (apart - together) * copies >= WORTH * work:
+                self.cleared |= cleared
+                return together
+        return self._place(buffers, ())
+
+    def _margin(self, buffer: Buffer) -> int:
+        """How many bytes are around an array."""
+        places = math.prod(self.forms[buffer][0]) * self.planner.lanes
+        return (buffer.size - places) * buffer.dtype.itemsize
+
+    def _may_be_cleared(self, buffer: Buffer) -> bool:
+        """Whether the first that is done with it is a kernel that writes its block."""
+        step = self.lives.steps[self.lives.first[buffer]]
+        return buffer.keeps and step.place == "block" and buffer in step.buffers and buffer.dtype.kind == "f"
+
+    def _to_be_cleared(self, buffers: Sequence[Buffer]) -> set[Buffer]:
+        """Those whose margins are not zero, because another array was there before or may have been."""
         first, last = self.lives.first, self.lives.last
-        total = self._together([each for each in buffers if not each.keeps], 0)
-        margins: dict[Any, list[tuple[int, int]]] = {}  # by form: where, and until when in use
-        views = {view.buffer: view for view in self.planner.views.values() if view.margin}
-        for buffer in sorted([each for each in buffers if each.keeps], key=first.__getitem__):
-            pool = margins.setdefault((views[buffer].shape, views[buffer].margin, buffer.dtype), [])
+        found = set()
+        for each in buffers:
+            if each not in self.forms:
+                continue
+            end = each.address + each.nbytes
+            others = [other for other in buffers if other.address < end and each.address < other.address + other.nbytes]
+            before = [other for other in others if last[other] < first[each]]
+            nearest = max(before, key=last.__getitem__) if before else None
+            about = others if nearest is None else [nearest]
+            if any(self.forms.get(other) != self.forms[each] or other.address != each.address for other in about):
+                found.add(each)
+        return found
+
+    def _place(self, buffers: Sequence[Buffer], shared: Collection[Buffer]) -> int:
+        """Place them; of those with margins only some may lie where others lay. Returns how many bytes that takes."""
+        first, last = self.lives.first, self.lives.last
+        total = self._together([each for each in buffers if not each.keeps or each in shared], 0)
+        pools: dict[Any, list[tuple[int, int]]] = {}  # by form: where, and until when in use
+        alone = [each for each in buffers if each.keeps and each not in shared]
+        for buffer in sorted(alone, key=first.__getitem__):
+            pool = pools.setdefault(self.forms[buffer], [])
             free = next((n for n, (_, until) in enumerate(pool) if until < first[buffer]), None)
             if free is None:
                 buffer.address = total
@@ -186,6 +236,19 @@ class Placing:
                 buffer.address = pool[free][0]
                 pool[free] = (buffer.address, last[buffer])
         return up_to(total, PAGE) + LINES
+
+    def with_margins(self) -> list[Step]:
+        """The steps, and others before them that write the margins of arrays that lie where others lay."""
+        first = [(number, buffer) for buffer, number in self.lives.first.items() if buffer in self.cleared]
+        steps: list[Step] = []
+        for number, step in enumerate(self.lives.steps):
+            for buffer in [each for at, each in first if at == number]:
+                shape, margin, dtype = self.forms[buffer]
+                kernel = Margins(shape, margin, Type(SCALARS[dtype], self.planner.lanes))
+                part_of = step.nodes[-1] if step.nodes else step.part_of
+                steps.append(Step([], step.level, "block", kernel, [buffer], part_of=part_of))
+            steps.append(step)
+        return steps
 
     def _together(self, buffers: Iterable[Buffer], base: int) -> int:
         """Place buffers from an address on, those of different times in the same memory; returns how many bytes."""

@@ -106,6 +106,7 @@ class NativePlan:
         lives = Lives(self.planner, self.steps, self.part.graph.results, self.prepared.lent)
         placing = Placing(self.planner, lives, self.threads, self.checked)
         self.places, self.nbytes = placing.run(self.prepared.buffers, len(self.part.arguments), self.layout)
+        self.steps = placing.with_margins()
         self._divide()
         self._bind()
 

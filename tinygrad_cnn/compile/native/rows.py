@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Hashable
 from dataclasses import dataclass
 
@@ -102,6 +103,52 @@ class Load:
                 f.loop(start, stop, width, some)
 
         nest(f, self.shape[:-1], line)
+
+
+@dataclass(frozen=True)
+class Margins:
+    """Zeros around an array. The function takes a pointer to the first of them."""
+
+    shape: tuple[int, ...]
+    """Of the array inside."""
+    margin: tuple[tuple[int, int], ...]
+    """How many zeros there are on each axis, before and behind."""
+    type: Type
+    """What lies at each place."""
+
+    @property
+    def key(self) -> Hashable:
+        """Functions of the same key are the same."""
+        return self
+
+    def write(self, name: str) -> Function:
+        """The function."""
+        f = Function(name, [PTR])
+        self._around(f, 0, 0)
+        return f
+
+    def _around(self, f: Function, axis: int, start: Int) -> None:
+        """The zeros around the part of the array that begins at ``start``: before and behind it, then inside."""
+        if not any(map(any, self.margin[axis:])):
+            return
+        (before, behind), length = self.margin[axis], self.shape[axis]
+        padded = [sum(pair) + n for pair, n in zip(self.margin, self.shape, strict=True)]
+        step = math.prod(padded[axis + 1 :])
+        self._clear(f, start, before * step)
+        self._clear(f, f.add(start, (before + length) * step), behind * step)
+
+        def inside(number: Int, _: list[Value]) -> None:
+            self._around(f, axis + 1, f.add(start, f.mul(number, step)))
+
+        if any(map(any, self.margin[axis + 1 :])):
+            f.loop(before, before + length, 1, inside)
+
+    def _clear(self, f: Function, start: Int, count: int) -> None:
+        lanes = self.type.lanes
+        first = f.mul(start, lanes)
+        for low, high, width in widths(count * lanes, 16):
+            zero = constant(0, Type(self.type.scalar, width))
+            f.loop(low, high, width, lambda at, _, zero=zero: f.store(zero, f.arguments[0], f.add(first, at)))  # type: ignore[misc]
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ written beside it: O, I, k are output channels, input channels and kernel size.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from math import prod
 from pathlib import Path
 from typing import NamedTuple
@@ -231,18 +231,29 @@ class Case:
     net: Net
     training: bool
     numbers: Path
-    images: np.ndarray = field(init=False)
-    labels: np.ndarray = field(init=False)
 
-    def __post_init__(self) -> None:
-        with np.load(self.numbers) as arrays:
-            self.images, self.labels = arrays["images"], arrays["labels"]
+    # All numbers are read each time, so that no process pays for keeping what it has made arrays of its own from.
+
+    @property
+    def images(self) -> np.ndarray:
+        """The inputs of a step."""
+        return self._read("images")
+
+    @property
+    def labels(self) -> np.ndarray:
+        """A class for each input."""
+        return self._read("labels")
 
     def weights(self) -> Iterator[np.ndarray]:
-        """The initial numbers in their order. They are read each time, so that no process pays for keeping them."""
+        """The initial numbers in their order."""
         with np.load(self.numbers) as arrays:
             for position in range(len(arrays.files) - 2):
                 yield arrays[f"{position}"]
+
+    def _read(self, name: str) -> np.ndarray:
+        with np.load(self.numbers) as arrays:
+            array: np.ndarray = arrays[name]
+        return array
 
 
 class NotForThisError(Exception):

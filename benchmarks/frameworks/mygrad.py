@@ -150,7 +150,8 @@ def spaced(x: Any, axis: int, stride: int) -> Any:
 
 def make(case: Case, variant: str) -> Task:
     mg.turn_memory_guarding_off()
-    images, labels = mg.tensor(case.images, constant=True), case.labels
+    numbers, labels = case.images, case.labels
+    images = mg.tensor(numbers, constant=True)
     model = Model(case)
     if not case.training:
 
@@ -162,7 +163,7 @@ def make(case: Case, variant: str) -> Task:
     if case.net.loss == "sum":
 
         def slope() -> Any:
-            y = model.apply(mg.tensor(case.images)).sum()
+            y = model.apply(mg.tensor(numbers)).sum()
             y.backward()
             return y
 

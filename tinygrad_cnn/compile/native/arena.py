@@ -1,14 +1,14 @@
 """Where the numbers of a plan lie in its arena, so that what is not needed at the same time shares memory.
 
 An arena holds, one behind the other: the addresses of the user's arrays; what outlives a step, such as parameters; what
-is the same for all blocks; scratch memory of each thread; what a thread needs for the block that it computes, and
-nobody later; and what each block keeps.
+is needed for some levels, by all threads or by each for the block that it computes; scratch memory of each thread; and
+what each block keeps.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ...graph import Node
@@ -60,6 +60,8 @@ class Lives:
         self.last: dict[Buffer, int] = {}
         starts = {level: at for at, level in reversed(list(enumerate([step.level for step in steps])))}
         ends = {step.level: at for at, step in enumerate(steps)}
+        self.levels = {level: (start, ends[level]) for level, start in starts.items()}
+        """The first and the last step of each."""
         for position, step in enumerate(steps):
             for buffer in step.buffers:
                 whole = not buffer.per_block or step.place not in ("block", "blocks")
@@ -135,19 +137,19 @@ class Placing:
             buffer.address = address
             address = up_to(address + buffer.nbytes, ALIGNMENT)
         others = [each for each in self.lives.first if each.argument < 0 and each not in lasting]
-        address += self._together([each for each in others if not each.per_block], address)
-        scratch = up_to(address, PAGE)
+        short = self.lives.short() if planner.blocks > self.threads else []
+        ways = [(private, clears) for private in ([], short) for clears in (False, not self.checked)]
+        cheapest = min(ways, key=lambda way: self._cost(*self._place(others, address, *way)))
+        end, layout.block_bytes = self._place(others, address, *cheapest)
+        scratch = up_to(end, PAGE)
         scratch_bytes = up_to(max([step.scratch for step in steps], default=0), PAGE) + 64 * 5
-        first_thread = up_to(scratch + self.threads * scratch_bytes, PAGE)
-        thread_bytes, layout.block_bytes = self._blocks([each for each in others if each.per_block])
-        first_block = up_to(first_thread + self.threads * thread_bytes, PAGE)
+        first_block = up_to(scratch + self.threads * scratch_bytes, PAGE)
         for step in steps:
             if step.reads_blocks:  # it is known now how far these lie apart
                 step.finish(layout)
         places = Places(
-            planner.lanes, planner.blocks, wrong, mask, scratch, scratch_bytes, first_thread, thread_bytes,
-            first_block, layout.block_bytes,
-        )  # fmt: skip
+            planner.lanes, planner.blocks, wrong, mask, scratch, scratch_bytes, first_block, layout.block_bytes
+        )
         return places, first_block + planner.blocks * layout.block_bytes
 
     def _lasting(self, prepared: Sequence[Buffer]) -> dict[Buffer, None]:
@@ -159,39 +161,80 @@ class Placing:
         ]
         return dict.fromkeys([each for each in found if not each.per_block and each not in self.lives.lent])
 
-    def _blocks(self, buffers: Sequence[Buffer]) -> tuple[int, int]:
-        """Place what there is for each block; returns how many bytes that takes for each thread, and for each block.
+    def _cost(self, end: int, block_bytes: int) -> int:
+        """Bytes of memory, and several for each byte of margins that is written in every run."""
+        written = sum([self._margin(each) for each in self.cleared])
+        return end + self.planner.blocks * (block_bytes + WORTH * written)
 
-        What is needed for a short time belongs to the thread where that takes less memory in all. It may not: then it
-        fits between what each block keeps.
+    def _place(self, buffers: Sequence[Buffer], begin: int, private: Sequence[Buffer], clears: bool) -> tuple[int, int]:
+        """Place what no step leaves for the next one.
+
+        Args:
+            buffers: all of them.
+            begin: the first address.
+            private: of which each thread has its own, for the block that it computes: they serve its next block, and
+                stay in the cache.
+            clears: whether margins may be written in every run. Else arrays with margins share memory only with those
+                of the same form, for their zeros are written once.
+
+        Returns where the memory of all threads ends, and how many bytes each block has.
         """
-        blocks, threads = self.planner.blocks, self.threads
-        short = set(self.lives.short()) if blocks > threads else set()
-        if short:
-            mine, rest = [each for each in buffers if each in short], [each for each in buffers if each not in short]
-            of_thread, of_block = self._block(mine, threads), self._block(rest, blocks)
-            if threads * of_thread + blocks * of_block < blocks * self._block(buffers, blocks):
-                for buffer in short:
-                    buffer.per_thread = True
-                return self._block(mine, threads), self._block(rest, blocks)
-        return 0, self._block(buffers, blocks)
+        self.cleared = set()
+        for buffer in [each for each in buffers if each.per_thread]:
+            buffer.per_thread, buffer.apart = False, 0
+        fixed = {each for each in buffers if each.keeps and not (clears and self._may_be_cleared(each))}
+        groups = [([each], self._life(each)) for each in buffers if not each.per_block]
+        levels: dict[int | None, list[Buffer]] = {}
+        for buffer in private:
+            level = None if buffer in fixed else self.lives.steps[self.lives.first[buffer]].level
+            levels.setdefault(level, []).append(buffer)
+        for level, members in levels.items():
+            size = self._block(members, fixed, alone=False)
+            for buffer in members:
+                buffer.per_thread, buffer.apart = True, size
+            first, last = 0, len(self.lives.steps)
+            if level is not None and not self.checked:
+                first, last = self.lives.levels[level]
+            groups.append((members, Life(self.threads * size, first, last)))
+        starts, total = place([life for _, life in groups])
+        for (members, _), start in zip(groups, starts, strict=True):
+            for buffer in members:
+                buffer.address = begin + start + (buffer.address if buffer.per_thread else 0)
+        rest = [each for each in buffers if each.per_block and not each.per_thread]
+        return begin + total, self._block(rest, fixed, alone=True)
 
-    def _block(self, buffers: Sequence[Buffer], copies: int) -> int:
-        """Place what belongs to one block, or to one thread; returns how many bytes that takes.
+    def _block(self, buffers: Sequence[Buffer], fixed: set[Buffer], alone: bool) -> int:
+        """Place what belongs to one block, and say whose margins are to be written. Returns how many bytes that takes.
 
-        Arrays with margins share memory only with those of the same form, for the margins' zeros are written once.
-        Where much memory is saved, they share it with any, and their margins are written in every run.
+        Args:
+            buffers: in the order in which they are needed.
+            fixed: those whose margins are written once.
+            alone: whether nothing else has this memory at other times.
         """
-        self.cleared -= set(buffers)
-        some = set() if self.checked else {each for each in buffers if self._may_be_cleared(each)}
-        apart = self._place(buffers, ())
-        if some and (together := self._place(buffers, some)) < apart:
-            cleared = self._to_be_cleared(buffers)
-            work = sum(self._margin(each) for each in cleared) * self.planner.blocks
-            if (apart - together) * copies >= WORTH * work:
-                self.cleared |= cleared
-                return together
-        return self._place(buffers, ())
+        free = [each for each in buffers if each not in fixed]
+        starts, total = place([self._life(each) for each in free])
+        for buffer, start in zip(free, starts, strict=True):
+            buffer.address = start
+        self.cleared |= self._to_be_cleared(free, alone)
+        pools: dict[Any, list[tuple[int, int]]] = {}  # by form: where, and until when in use
+        for buffer in sorted([each for each in buffers if each in fixed], key=self.lives.first.__getitem__):
+            pool = pools.setdefault(self.forms[buffer], [])
+            first, last = self.lives.first[buffer], self.lives.last[buffer]
+            again = next((n for n, (_, until) in enumerate(pool) if until < first), None)
+            if again is None:
+                buffer.address = total
+                total += up_to(buffer.nbytes, ALIGNMENT)
+                pool.append((buffer.address, last))
+            else:
+                buffer.address = pool[again][0]
+                pool[again] = (buffer.address, last)
+        return up_to(total, PAGE) + LINES
+
+    def _life(self, buffer: Buffer) -> Life:
+        """How long a buffer needs its memory: for ever, where no two share it."""
+        if self.checked:
+            return Life(buffer.nbytes + GUARD, 0, len(self.lives.steps))
+        return Life(buffer.nbytes, self.lives.first[buffer], self.lives.last[buffer])
 
     def _margin(self, buffer: Buffer) -> int:
         """How many bytes are around an array."""
@@ -201,41 +244,22 @@ class Placing:
     def _may_be_cleared(self, buffer: Buffer) -> bool:
         """Whether the first that is done with it is a kernel that writes its block."""
         step = self.lives.steps[self.lives.first[buffer]]
-        return buffer.keeps and step.place == "block" and buffer in step.buffers and buffer.dtype.kind == "f"
+        return step.place == "block" and buffer in step.buffers and buffer.dtype.kind == "f"
 
-    def _to_be_cleared(self, buffers: Sequence[Buffer]) -> set[Buffer]:
+    def _to_be_cleared(self, buffers: Sequence[Buffer], alone: bool) -> set[Buffer]:
         """Those whose margins are not zero, because another array was there before or may have been."""
         first, last = self.lives.first, self.lives.last
         found = set()
-        for each in buffers:
-            if each not in self.forms:
-                continue
+        for each in [each for each in buffers if each in self.forms]:
             end = each.address + each.nbytes
             others = [other for other in buffers if other.address < end and each.address < other.address + other.nbytes]
             before = [other for other in others if last[other] < first[each]]
             nearest = max(before, key=last.__getitem__) if before else None
             about = others if nearest is None else [nearest]
-            if any(self.forms.get(other) != self.forms[each] or other.address != each.address for other in about):
+            differs = any(self.forms.get(other) != self.forms[each] or other.address != each.address for other in about)
+            if differs or (nearest is None and not alone):
                 found.add(each)
         return found
-
-    def _place(self, buffers: Sequence[Buffer], shared: Collection[Buffer]) -> int:
-        """Place them; of those with margins only some may lie where others lay. Returns how many bytes that takes."""
-        first, last = self.lives.first, self.lives.last
-        total = self._together([each for each in buffers if not each.keeps or each in shared], 0)
-        pools: dict[Any, list[tuple[int, int]]] = {}  # by form: where, and until when in use
-        alone = [each for each in buffers if each.keeps and each not in shared]
-        for buffer in sorted(alone, key=first.__getitem__):
-            pool = pools.setdefault(self.forms[buffer], [])
-            free = next((n for n, (_, until) in enumerate(pool) if until < first[buffer]), None)
-            if free is None:
-                buffer.address = total
-                total += up_to(buffer.nbytes, ALIGNMENT)
-                pool.append((buffer.address, last[buffer]))
-            else:
-                buffer.address = pool[free][0]
-                pool[free] = (buffer.address, last[buffer])
-        return up_to(total, PAGE) + LINES
 
     def with_margins(self) -> list[Step]:
         """The steps, and others before them that write the margins of arrays that lie where others lay."""
@@ -249,16 +273,3 @@ class Placing:
                 steps.append(Step([], step.level, "block", kernel, [buffer], part_of=part_of))
             steps.append(step)
         return steps
-
-    def _together(self, buffers: Iterable[Buffer], base: int) -> int:
-        """Place buffers from an address on, those of different times in the same memory; returns how many bytes."""
-        chosen = list(buffers)
-        first, last, end = self.lives.first, self.lives.last, len(self.lives.steps)
-        lives = [
-            Life(each.nbytes + GUARD, 0, end) if self.checked else Life(each.nbytes, first[each], last[each])
-            for each in chosen
-        ]
-        starts, total = place(lives)
-        for buffer, start in zip(chosen, starts, strict=True):
-            buffer.address = base + start
-        return up_to(total, ALIGNMENT)

@@ -334,7 +334,7 @@ class NativePlan:
             flat = self.arena.memory[view.buffer.address :][: view.buffer.nbytes].view(view.buffer.dtype)
             return as_strided(flat[view.offset :], view.shape, tuple([stride * size for stride in view.strides]))
         private = view.buffer.per_thread  # what the first thread left there last
-        start = (self.places.first_thread if private else self.places.first_block) + view.buffer.address
+        start = (0 if private else self.places.first_block) + view.buffer.address
         rest = self.arena.memory[start:]
         rest = rest[: len(rest) // size * size].view(view.buffer.dtype)
         lanes = self.lanes if view.lanes else 1
@@ -438,7 +438,7 @@ class NativePlan:
             at = self.places
             starts = [0]
             if buffer.per_thread:
-                starts = [at.first_thread + number * at.thread_bytes for number in range(self.threads)]
+                starts = [number * buffer.apart for number in range(self.threads)]
             elif buffer.per_block:
                 starts = [at.first_block + number * at.block_bytes for number in range(self.blocks)]
             for start in [start + buffer.address for start in starts]:

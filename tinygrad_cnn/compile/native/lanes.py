@@ -124,13 +124,14 @@ class Buffer:
     keeps: bool = False
     """Whether its numbers outlive the call, or were written once for all."""
     address: int = -1
-    """In bytes: from the beginning of the arena, or of the block's or the thread's memory."""
+    """In bytes: from the beginning of the arena, or of the block's memory."""
     argument: int = -1
     """Which of the user's arrays this is, where its examples are read where they lie."""
     per_thread: bool = False
     """Whether the blocks that one thread computes use the same memory for it, one after the other."""
     apart: int = 0
-    """How many bytes one example lies behind the one before, where they lie together and not in the blocks' memory."""
+    """How many bytes one example lies behind the one before, where they lie together and not in the blocks' memory; or
+    what each thread has behind what the one before has."""
 
     @property
     def nbytes(self) -> int:

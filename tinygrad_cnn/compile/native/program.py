@@ -47,9 +47,6 @@ class Places:
     scratch: int
     scratch_bytes: int
     """Of each thread."""
-    first_thread: int
-    thread_bytes: int
-    """What each thread has for the block that it computes."""
     first_block: int
     block_bytes: int
 
@@ -210,8 +207,7 @@ class Program:
         """Where a buffer lies, or with ``block`` what it has for that block."""
         at = self._places
         if buffer.per_thread:
-            own = f.at(base, f.add(f.mul(thread, at.thread_bytes), at.first_thread), "i8")
-            return f.at(own, buffer.address, "i8")
+            return f.at(f.at(base, f.mul(thread, buffer.apart), "i8"), buffer.address, "i8")
         if buffer.argument >= 0:
             start = f.load(f.at(base, TABLE + 8 * buffer.argument, "i8"), 0, PTR)
         elif buffer.per_block and block is not None:

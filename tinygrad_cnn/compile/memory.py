@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import sys
+from bisect import insort
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -30,20 +31,19 @@ def place(lives: Sequence[Life]) -> tuple[list[int], int]:
     ([0, 128, 0], 192)
     """
     starts = [0] * len(lives)
-    placed: list[tuple[int, int, Life]] = []  # begin, end; in order of the beginnings
+    placed: list[tuple[int, int, int, int]] = []  # where each begins and ends, and its life; in order of the beginnings
     total = 0
     for index in sorted(range(len(lives)), key=lambda i: (-lives[i].size, lives[i].first, i)):
-        life = lives[index]
-        size = -(-life.size // ALIGNMENT) * ALIGNMENT
+        first, last = lives[index].first, lives[index].last
+        size = -(-lives[index].size // ALIGNMENT) * ALIGNMENT
         start = 0
-        for begin, end, other in placed:
-            if other.first <= life.last and life.first <= other.last:
+        for begin, end, others_first, others_last in placed:
+            if others_first <= last and first <= others_last:
                 if start + size <= begin:
                     break
                 start = max(start, end)
         starts[index] = start
-        placed.append((start, start + size, life))
-        placed.sort(key=lambda each: each[0])
+        insort(placed, (start, start + size, first, last))
         total = max(total, start + size)
     return starts, total
 

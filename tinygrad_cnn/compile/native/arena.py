@@ -138,9 +138,12 @@ class Placing:
             address = up_to(address + buffer.nbytes, ALIGNMENT)
         others = [each for each in self.lives.first if each.argument < 0 and each not in lasting]
         short = self.lives.short() if planner.blocks > self.threads else []
-        ways = [(private, clears) for private in ([], short) for clears in (False, not self.checked)]
-        cheapest = min(ways, key=lambda way: self._cost(*self._place(others, address, *way)))
-        end, layout.block_bytes = self._place(others, address, *cheapest)
+        margins = not self.checked and any(each in self.forms for each in others)
+        ways = [
+            (private, clears) for private in ([], short)[: 1 + bool(short)] for clears in (False, True)[: 1 + margins]
+        ]
+        costs = [self._cost(*self._place(others, address, *way)) for way in ways]
+        end, layout.block_bytes = self._place(others, address, *ways[costs.index(min(costs))])
         scratch = up_to(end, PAGE)
         scratch_bytes = up_to(max([step.scratch for step in steps], default=0), PAGE) + 64 * 5
         first_block = up_to(scratch + self.threads * scratch_bytes, PAGE)

@@ -138,10 +138,9 @@ class Placing:
             address = up_to(address + buffer.nbytes, ALIGNMENT)
         others = [each for each in self.lives.first if each.argument < 0 and each not in lasting]
         short = self.lives.short() if planner.blocks > self.threads else []
-        margins = not self.checked and any(each in self.forms for each in others)
-        ways = [
-            (private, clears) for private in ([], short)[: 1 + bool(short)] for clears in (False, True)[: 1 + margins]
-        ]
+        privates = [[], short] if short else [[]]
+        may_clear = [False, True] if self.forms and not self.checked else [False]
+        ways = [(private, clears) for private in privates for clears in may_clear]
         costs = [self._cost(*self._place(others, address, *way)) for way in ways]
         end, layout.block_bytes = self._place(others, address, *ways[costs.index(min(costs))])
         scratch = up_to(end, PAGE)

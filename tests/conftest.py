@@ -8,6 +8,7 @@ from collections.abc import Iterator
 import pytest
 
 import tinygrad_cnn as tg
+from tinygrad_cnn.compile.native import machine
 from tinygrad_cnn.errors import TinygradCnnError
 
 
@@ -20,6 +21,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "gpu: needs a GPU and CuPy")
     config.addinivalue_line("markers", "torch: needs PyTorch")
+    config.addinivalue_line("markers", "native: needs native code")
+    config.addinivalue_line("markers", "cpu(reason): is run where tensors are on the CPU, and why only there")
     try:
         with tg.device(config.getoption("--device")):
             pass
@@ -27,14 +30,18 @@ def pytest_configure(config: pytest.Config) -> None:
         raise pytest.UsageError(f"--device: {error}") from error
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    lacks = {"gpu": _no_gpu, "torch": _no_torch}
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    lacks = {"gpu": _no_gpu, "torch": _no_torch, "native": machine.why_not}
     for marker, reason_of in lacks.items():
         marked = [item for item in items if item.get_closest_marker(marker)]
         reason = reason_of() if marked else ""
         if reason:
             for item in marked:
                 item.add_marker(pytest.mark.skip(reason=reason))
+    if config.getoption("--device") != "cpu":
+        for item in items:
+            if marker := item.get_closest_marker("cpu"):
+                item.add_marker(pytest.mark.skip(reason=marker.args[0]))
 
 
 def _no_gpu() -> str:

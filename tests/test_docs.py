@@ -43,10 +43,7 @@ PUBLIC_MODULES = [
 ]
 
 
-@pytest.fixture(autouse=True)
-def _on_the_cpu(device_name: str) -> None:
-    if device_name != "cpu":
-        pytest.skip("texts show what happens on the CPU")
+pytestmark = pytest.mark.cpu("texts show what happens on the CPU")
 
 
 def run_chapter(chapter: Chapter, monkeypatch: pytest.MonkeyPatch, breaking: str) -> None:

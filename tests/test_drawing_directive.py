@@ -112,10 +112,7 @@ tg.draw(tg.symbol((2, 3), name="x").exp().relu())
 """
 
 
-@pytest.fixture(scope="module", autouse=True)
-def _on_the_cpu(device_name: str) -> None:
-    if device_name != "cpu":
-        pytest.skip("pictures are the same on every device")
+pytestmark = pytest.mark.cpu("pictures are the same on every device")
 
 
 class Site:

@@ -15,11 +15,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tinygrad_cnn.compile.native import ir, machine, meeting, runtime
+from tinygrad_cnn.compile.native import ir, machine, meeting, runtime  # noqa: F401 - for code in other processes
 from tinygrad_cnn.compile.native.ir import I64, PTR
 
-REASON = machine.why_not()
-needs_native = pytest.mark.skipif(bool(REASON), reason=REASON)
 needs_threads = pytest.mark.skipif(sys.platform == "win32", reason="one thread on Windows")
 RESULT = 8 * 64
 """Where :func:`sums` puts its result: behind 64 words, in words."""

@@ -127,3 +127,8 @@ class Task:
         """All that is left behind."""
         states = {f"optimizer.{name}": tensor for name, tensor in self.optimizer.state_dict().items()}
         return {name: tensor.numpy() for name, tensor in {**self.model.state_dict(), **states}.items()}
+
+
+def native(function: object) -> tg.compile.Compiled:  # type: ignore[name-defined]
+    """A function as native code."""
+    return tg.compile(function, executor="native")  # type: ignore[call-overload]

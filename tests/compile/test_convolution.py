@@ -31,10 +31,7 @@ CASES = [
 ]
 
 
-@pytest.fixture(autouse=True)
-def _on_the_cpu(device_name: str) -> None:
-    if device_name != "cpu":
-        pytest.skip("plans run on the CPU")
+pytestmark = pytest.mark.cpu("plans run on the CPU")
 
 
 def draw(shape: tuple[int, ...], dtype: str, seed: int) -> tg.Tensor:

@@ -14,33 +14,17 @@ import pytest
 
 import tinygrad_cnn as tg
 from tinygrad_cnn import nn
-from tinygrad_cnn.compile.native import NativePlan, machine
+from tinygrad_cnn.compile.native import NativePlan
 from tinygrad_cnn.errors import ArgumentError, PositionError
 from tinygrad_cnn.extras import MissingPackageError
 
-from .nets import NETS, OPTIMIZERS, Task
+from .nets import NETS, OPTIMIZERS, Task, native
 
 executor = importlib.import_module("tinygrad_cnn.compile.native.executor")
 
-pytestmark = pytest.mark.skipif(bool(machine.why_not()), reason=machine.why_not() or "native code can run")
+pytestmark = [pytest.mark.native, pytest.mark.cpu("native code runs on the CPU")]
 F = nn.functional
 TOLERANCE = {"float64": {"rtol": 1e-9, "atol": 1e-9}, "float32": {"rtol": 1e-3, "atol": 2e-4}}
-
-
-@pytest.fixture(autouse=True)
-def on_the_cpu(device_name: str) -> None:
-    if device_name != "cpu":
-        pytest.skip("native code runs on the CPU")
-
-
-@pytest.fixture
-def watched(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Plans check themselves: guard zones stay as they are, and nothing is read before it is written."""
-    monkeypatch.setattr(executor, "checked", True)
-
-
-def native(function: object) -> tg.compile.Compiled:  # type: ignore[name-defined]
-    return tg.compile(function, executor="native")  # type: ignore[call-overload]
 
 
 def compare(one: Task, other: Task, dtype: str) -> None:

@@ -16,16 +16,10 @@ from tinygrad_cnn.compile.native.ir import module
 from .native_programs import target
 from .nets import NETS, Task
 
-pytestmark = pytest.mark.skipif(bool(machine.why_not()), reason=machine.why_not() or "native code can run")
+pytestmark = [pytest.mark.native, pytest.mark.cpu("native code runs on the CPU")]
 
 CPU = "x86-64" if platform.machine() in ("x86_64", "AMD64") else None
 """One without vectors of 16 numbers, and with no instructions that are written by name."""
-
-
-@pytest.fixture(autouse=True)
-def on_the_cpu(device_name: str) -> None:
-    if device_name != "cpu":
-        pytest.skip("native code runs on the CPU")
 
 
 def instructions(plan: NativePlan, triple: str = "aarch64-unknown-linux-gnu") -> str:

@@ -15,12 +15,12 @@ import pytest
 import tinygrad_cnn as tg
 from tinygrad_cnn.compile.native import disk, machine, program, runtime
 
-from .native_programs import RESULT, folder, in_a_process, needs_native, sums, words
+from .native_programs import RESULT, folder, in_a_process, sums, words
 
 __all__ = ["folder"]
 
 
-@needs_native
+@pytest.mark.native
 def test_wrong_text_is_shown() -> None:
     with pytest.raises(RuntimeError, match=r"(?s)undefined value '%b'.*add i64 1, %b"):
         machine.Binary("define void @f() {\n  %a = add i64 1, %b\n  ret void\n}")
@@ -51,7 +51,7 @@ define void @step(ptr %arena, i64 %thread, i64 %segment) {
 CALLED = "define void @callee(ptr %p) {\n  store i64 7, ptr %p\n  ret void\n}\n"
 
 
-@needs_native
+@pytest.mark.native
 @pytest.mark.parametrize("helper", ["works", "fails", "cannot start"])
 @pytest.mark.parametrize("cores", [1, 2])
 def test_two_modules_are_compiled_by_other_processes(
@@ -72,7 +72,7 @@ def test_two_modules_are_compiled_by_other_processes(
     assert [binary.cached, again.cached] == [False, True]
 
 
-@needs_native
+@pytest.mark.native
 def test_code_for_another_processor() -> None:
     text = sums()
     other = machine.Binary(text, cpu="nehalem") if platform.machine() == "x86_64" else machine.Binary(text)
@@ -93,19 +93,13 @@ def answer(binary: machine.Binary) -> int:
 
 
 @pytest.fixture
-def _on_the_cpu(device_name: str) -> None:
-    if device_name != "cpu":
-        pytest.skip("native code runs on the CPU")
-
-
-@pytest.fixture
 def _crew_first(folder: Path) -> None:
     """The crew has its code before the test looks at the cache."""
     runtime._crew()
     shutil.rmtree(folder, ignore_errors=True)
 
 
-@needs_native
+@pytest.mark.native
 @pytest.mark.usefixtures("_crew_first")
 class TestCache:
     def test_second_time(self, folder: Path) -> None:
@@ -146,7 +140,7 @@ class TestCache:
         assert not machine.Binary(sums(2)).cached
         folder.chmod(0o700)
 
-    @pytest.mark.usefixtures("_on_the_cpu")
+    @pytest.mark.cpu("native code runs on the CPU")
     def test_a_plan_that_was_compiled_before_writes_no_text(
         self, folder: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
@@ -173,7 +167,7 @@ class TestCache:
         monkeypatch.setattr(program, "source", lambda: "")  # no file of this program can be read
         assert plan().program.key == ""
 
-    @pytest.mark.usefixtures("_on_the_cpu")
+    @pytest.mark.cpu("native code runs on the CPU")
     def test_plans_that_differ_in_one_number_have_different_keys(self) -> None:
         keys = set()
         for number, size in ((2.0, 5), (3.0, 5), (-0.0, 5), (0.0, 5), (2.0, 6)):
@@ -255,7 +249,7 @@ for function in (model, training):
         assert sorted(left) == [1, 3, 4]
 
 
-@needs_native
+@pytest.mark.native
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 def test_closed_code_is_given_back() -> None:
     printed = in_a_process(
@@ -280,7 +274,7 @@ print(memory() - before)
     assert float(printed) < 3, "MiB for 1,000 modules"
 
 
-@needs_native
+@pytest.mark.native
 def test_code_that_is_part_of_a_cycle() -> None:
     """Its parts are taken down in the right order, though Python finds them all at once."""
     printed = in_a_process(

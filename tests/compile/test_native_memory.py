@@ -19,29 +19,13 @@ from tinygrad_cnn.compile.native.lanes import Buffer
 from tinygrad_cnn.compile.native.rows import Margins
 from tinygrad_cnn.errors import PositionError
 
-from .nets import Task
+from .nets import Task, native
 
 executor = importlib.import_module("tinygrad_cnn.compile.native.executor")
 
-pytestmark = pytest.mark.skipif(bool(machine.why_not()), reason=machine.why_not() or "native code can run")
+pytestmark = [pytest.mark.native, pytest.mark.cpu("native code runs on the CPU")]
 F = nn.functional
 CLOSE = {"rtol": 1e-3, "atol": 2e-4}
-
-
-@pytest.fixture(autouse=True)
-def on_the_cpu(device_name: str) -> None:
-    if device_name != "cpu":
-        pytest.skip("native code runs on the CPU")
-
-
-@pytest.fixture
-def watched(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Plans check themselves: guard zones stay as they are, and nothing is read before it is written."""
-    monkeypatch.setattr(executor, "checked", True)
-
-
-def native(function: object) -> tg.compile.Compiled:  # type: ignore[name-defined]
-    return tg.compile(function, executor="native")  # type: ignore[call-overload]
 
 
 def bring(plan: NativePlan) -> None:

@@ -47,10 +47,7 @@ llvm = pytest.importorskip("llvmlite.binding", reason="llvmlite is not installed
 F32, F64, INT64, INT32, BOOL = SCALARS
 
 
-@pytest.fixture(autouse=True)
-def _on_the_cpu(device_name: str) -> None:
-    if device_name != "cpu":
-        pytest.skip("native code runs on the processor")
+pytestmark = pytest.mark.cpu("native code runs on the CPU")
 
 
 @pytest.fixture(autouse=True)

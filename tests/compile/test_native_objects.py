@@ -16,7 +16,7 @@ import pytest
 
 from tinygrad_cnn.compile.native import compiler, machine, objects
 
-from .native_programs import folder, in_a_process, needs_native
+from .native_programs import folder, in_a_process
 
 __all__ = ["folder"]
 
@@ -62,7 +62,7 @@ def _no_compilers() -> Iterator[None]:
     machine._leave()
 
 
-@needs_native
+@pytest.mark.native
 @needs_reader
 class TestMapped:
     def test_what_llvm_does(self) -> None:
@@ -104,7 +104,7 @@ class TestMapped:
         mapped.close()
 
 
-@needs_native
+@pytest.mark.native
 @needs_reader
 def test_a_process_that_runs_native_code_does_not_load_llvm() -> None:
     printed = in_a_process("""
@@ -117,7 +117,7 @@ print(f.plan.executor, "llvmlite.binding" in sys.modules)
     assert printed == "native False"
 
 
-@needs_native
+@pytest.mark.native
 @needs_reader
 def test_what_is_on_disk_needs_no_other_process() -> None:
     program = """
@@ -137,7 +137,7 @@ print(f(tg.Tensor(np.zeros((20, 5), "float32"))).numpy()[0])
     assert in_a_process(program.format(strict=True)) == "15.0"
 
 
-@needs_native
+@pytest.mark.native
 @pytest.mark.usefixtures("_no_compilers")
 class TestCompilers:
     def test_one_is_asked_again(self) -> None:

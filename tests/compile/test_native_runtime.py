@@ -19,7 +19,6 @@ from .native_programs import (
     folder,
     in_a_process,
     naps,
-    needs_native,
     needs_threads,
     program,
     sums,
@@ -63,7 +62,7 @@ def test_arena(nbytes: int, alignment: int) -> None:
 # Runs
 
 
-@needs_native
+@pytest.mark.native
 @needs_threads
 @pytest.mark.parametrize("threads", [1, 2, 3, 5])
 def test_every_thread_takes_part(threads: int) -> None:
@@ -75,7 +74,7 @@ def test_every_thread_takes_part(threads: int) -> None:
         assert words(arena)[RESULT] == expected
 
 
-@needs_native
+@pytest.mark.native
 @needs_threads
 @pytest.mark.parametrize("threads", [1, 2, 3])
 def test_a_thousand_runs(threads: int, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -90,7 +89,7 @@ def test_a_thousand_runs(threads: int, monkeypatch: pytest.MonkeyPatch) -> None:
     assert words(arena)[RESULT] == 3 * sum(total(threads, segment) for segment in range(1000))
 
 
-@needs_native
+@pytest.mark.native
 @needs_threads
 def test_programs_with_different_numbers_of_threads_take_turns(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(runtime._Pace, "LIMIT", 1e9)
@@ -104,7 +103,7 @@ def test_programs_with_different_numbers_of_threads_take_turns(monkeypatch: pyte
         assert words(arena)[RESULT] == sum(total(threads, segment) for segment in range(200))
 
 
-@needs_native
+@pytest.mark.native
 @needs_threads
 def test_two_python_threads_run_two_programs(monkeypatch: pytest.MonkeyPatch) -> None:
     """One of them has the crew, the other runs alone; each result is that of some number of threads."""
@@ -136,7 +135,7 @@ def test_two_python_threads_run_two_programs(monkeypatch: pytest.MonkeyPatch) ->
     assert seen[0] | seen[1] == {1, 2}
 
 
-@needs_native
+@pytest.mark.native
 def test_denormals_are_zero_inside_and_come_back_outside() -> None:
     tiny = 71362  # 1e-40, written as bits, which nothing rounds
 
@@ -177,7 +176,7 @@ def threads_over_time(text: str, runs: int) -> list[int]:
     return found
 
 
-@needs_native
+@pytest.mark.native
 @needs_threads
 @pytest.mark.usefixtures("_short_looks")
 def test_a_program_that_is_faster_alone_runs_alone() -> None:
@@ -192,7 +191,7 @@ def test_a_program_that_is_faster_alone_runs_alone() -> None:
     assert found == [2] * first + [1] * alone + [2] * 2
 
 
-@needs_native
+@pytest.mark.native
 @needs_threads
 @pytest.mark.usefixtures("_short_looks")
 def test_a_program_that_waits_but_is_faster_together_keeps_its_threads() -> None:
@@ -253,7 +252,7 @@ def test_short_programs_are_watched_for_longer() -> None:
 # Processes
 
 
-@needs_native
+@pytest.mark.native
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
 def test_a_forked_process_has_its_own_crew() -> None:
     printed = in_a_process(
@@ -276,7 +275,7 @@ print(right, os.waitpid(child, 0)[1])
     assert printed == "True 0"
 
 
-@needs_native
+@pytest.mark.native
 @needs_threads
 @pytest.mark.parametrize("last", ["time.sleep(0.1)", "call(1)"], ids=["asleep", "spinning"])
 def test_a_process_ends_with_workers(last: str) -> None:
@@ -306,7 +305,7 @@ begin = time.monotonic()
     assert printed == ("2 0 True" if sys.platform == "linux" else "0 0 True")
 
 
-@needs_native
+@pytest.mark.native
 @needs_threads
 def test_a_process_ends_in_the_middle_of_a_run() -> None:
     """A thread that nobody waits for is inside of a run that takes far too long."""
@@ -327,7 +326,7 @@ print(words(arena)[RESULT])
     assert time.monotonic() - begin < 30
 
 
-@needs_native
+@pytest.mark.native
 @needs_threads
 def test_a_run_after_the_workers_have_left_goes_with_one_thread() -> None:
     printed = in_a_process(
@@ -343,7 +342,7 @@ print(words(arena)[RESULT] == total(3, 5) + total(1, 5))
     assert printed == "True"
 
 
-@needs_native
+@pytest.mark.native
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 def test_workers_leave_signals_to_python() -> None:
     printed = in_a_process(
@@ -365,7 +364,7 @@ print(signal.pthread_sigmask(signal.SIG_BLOCK, []))
     assert printed.splitlines() == ["2 True", "set()"]
 
 
-@needs_native
+@pytest.mark.native
 @needs_threads
 def test_threads_without_futex() -> None:
     """As on systems where a thread can only look again after a nap."""
@@ -385,7 +384,7 @@ print("syscall" in runtime.CREW_TEXT, words(arena)[RESULT] == 201 * total(3, 5))
     assert printed == "False True"
 
 
-@needs_native
+@pytest.mark.native
 @pytest.mark.parametrize(
     ("system", "triple", "words"),
     [

@@ -12,7 +12,7 @@ import pytest
 import tinygrad_cnn as tg
 from tinygrad_cnn import nn
 from tinygrad_cnn.compile import plan
-from tinygrad_cnn.compile.native import NativePlan, machine
+from tinygrad_cnn.compile.native import NativePlan
 from tinygrad_cnn.errors import PositionError
 from tinygrad_cnn.models import (
     seq2seq,
@@ -26,16 +26,10 @@ from tinygrad_cnn.ops.index import IndexAdd, Picked, Range
 
 executor = importlib.import_module("tinygrad_cnn.compile.native.executor")
 
-pytestmark = pytest.mark.skipif(bool(machine.why_not()), reason=machine.why_not() or "native code can run")
+pytestmark = [pytest.mark.native, pytest.mark.cpu("native code runs on the CPU")]
 F = nn.functional
 TOLERANCE = {"float64": {"rtol": 1e-9, "atol": 1e-9}, "float32": {"rtol": 1e-3, "atol": 2e-4}}
 WORDS = 11
-
-
-@pytest.fixture(autouse=True)
-def _on_the_cpu(device_name: str) -> None:
-    if device_name != "cpu":
-        pytest.skip("native code runs on the CPU")
 
 
 @pytest.fixture(autouse=True)

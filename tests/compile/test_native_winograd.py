@@ -26,10 +26,7 @@ def _examples_in_lanes(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(executor, "lanes_of", lambda _traced, _graph, total, _width: 16 if total > 8 else 8)
 
 
-@pytest.fixture(autouse=True)
-def _on_the_cpu(device_name: str) -> None:
-    if device_name != "cpu":
-        pytest.skip("native code runs on the processor")
+pytestmark = pytest.mark.cpu("native code runs on the CPU")
 
 
 @pytest.fixture(autouse=True)

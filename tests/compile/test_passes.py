@@ -29,10 +29,7 @@ from .nets import NETS, Task
 F = nn.functional
 
 
-@pytest.fixture(autouse=True)
-def _on_the_cpu(device_name: str) -> None:
-    if device_name != "cpu":
-        pytest.skip("passes look at graphs, which are the same on every device")
+pytestmark = pytest.mark.cpu("passes look at graphs, which are the same on every device")
 
 
 def traced(function: Callable[..., Any], *arrays: np.ndarray) -> Graph:

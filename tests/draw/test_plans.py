@@ -13,11 +13,7 @@ import tinygrad_cnn as tg
 from tinygrad_cnn import nn
 from tinygrad_cnn.draw import GraphView
 
-
-@pytest.fixture(autouse=True)
-def _on_the_cpu(device_name: str) -> None:
-    if device_name != "cpu":
-        pytest.skip("plans run on the CPU")
+pytestmark = pytest.mark.cpu("plans run on the CPU")
 
 
 def training_step(rows: int = 8, **settings: Any) -> Any:

@@ -13,19 +13,13 @@ import tinygrad_cnn as tg
 from tinygrad_cnn import nn
 from tinygrad_cnn.compile.native import NativePlan
 
-pytest.importorskip("llvmlite", reason="llvmlite is not installed")
-
 F = nn.functional
 executor = importlib.import_module("tinygrad_cnn.compile.native.executor")
+pytestmark = [
+    pytest.mark.native, pytest.mark.cpu("native code runs on the CPU"), pytest.mark.usefixtures("watched"),
+]  # fmt: skip
 TOLERANCE = 2e-5
 """Of a whole array: the greatest error, by the greatest number."""
-
-
-@pytest.fixture(autouse=True)
-def _watched(device_name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    if device_name != "cpu":
-        pytest.skip("native code runs on the processor")
-    monkeypatch.setattr(executor, "checked", True)
 
 
 def lanes(monkeypatch: pytest.MonkeyPatch, count: int) -> None:

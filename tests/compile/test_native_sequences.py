@@ -26,16 +26,12 @@ from tinygrad_cnn.ops.index import IndexAdd, Picked, Range
 
 executor = importlib.import_module("tinygrad_cnn.compile.native.executor")
 
-pytestmark = [pytest.mark.native, pytest.mark.cpu("native code runs on the CPU")]
+pytestmark = [
+    pytest.mark.native, pytest.mark.cpu("native code runs on the CPU"), pytest.mark.usefixtures("watched"),
+]  # fmt: skip
 F = nn.functional
 TOLERANCE = {"float64": {"rtol": 1e-9, "atol": 1e-9}, "float32": {"rtol": 1e-3, "atol": 2e-4}}
 WORDS = 11
-
-
-@pytest.fixture(autouse=True)
-def _watched(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Plans check themselves: guard zones stay as they are, and nothing is read before it is written."""
-    monkeypatch.setattr(executor, "checked", True)
 
 
 def dense() -> nn.Module:

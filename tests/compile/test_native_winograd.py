@@ -13,9 +13,10 @@ import tinygrad_cnn as tg
 from tinygrad_cnn import nn
 from tinygrad_cnn.compile.native import machine
 
-pytest.importorskip("llvmlite", reason="llvmlite is not installed")
-
 executor = importlib.import_module("tinygrad_cnn.compile.native.executor")
+pytestmark = [
+    pytest.mark.native, pytest.mark.cpu("native code runs on the CPU"), pytest.mark.usefixtures("watched"),
+]  # fmt: skip
 FORWARD, GRADIENT = "Winograd", "WinogradGradient"
 TOLERANCE = 2e-5
 """Of a whole array: the greatest error, by the greatest number."""
@@ -24,15 +25,6 @@ TOLERANCE = 2e-5
 @pytest.fixture(autouse=True)
 def _examples_in_lanes(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(executor, "lanes_of", lambda _traced, _graph, total, _width: 16 if total > 8 else 8)
-
-
-pytestmark = pytest.mark.cpu("native code runs on the CPU")
-
-
-@pytest.fixture(autouse=True)
-def _watched(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Plans check themselves: guard zones stay as they are, and nothing is read before it is written."""
-    monkeypatch.setattr(executor, "checked", True)
 
 
 def images(*shape: int, seed: int = 0) -> np.ndarray:
